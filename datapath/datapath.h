@@ -1,0 +1,20 @@
+/* The switch: a flow cache with two engines under libofproto.
+ *
+ * This is the one header that a neighbour includes.  The daemon starts the
+ * datapath with datapath_init(); from then on it is driven by libofproto
+ * through the two dpif providers "system" and "netdev" that it registers, and
+ * by libopenvswitch's netdev layer through the netdev providers "vhostuser",
+ * "dpdkvhostuser", "dpdkvhostuserclient", "tap" and "internal".
+ */
+#ifndef DATAPATH_H
+#define DATAPATH_H 1
+
+/* Registers the dpif and netdev providers and starts the service threads.
+ * Call once, from the main thread, after fork and before the first bridge.
+ * 'rundir' is where sockets and ring state go; it must outlive the datapath. */
+void datapath_init(const char *rundir);
+
+/* Stops the service threads.  All datapaths must have been closed. */
+void datapath_exit(void);
+
+#endif /* datapath.h */

@@ -1,0 +1,110 @@
+/* A port of the datapath: what receives packets from somewhere and sends them
+ * there.  Private to datapath/; one file per kind:
+ *
+ *   port-vhost.c    a vhost-user device
+ *   port-tap.c      internal ports and taps: our own persistent tap device
+ *   port-packet.c   any other kernel device, over packet sockets
+ *   port-netdev.c   whatever libopenvswitch's netdev layer can receive from and
+ *                   send to (dummy devices)
+ *
+ * Tunnel ports have no class: their packets are made by actions. */
+#ifndef PORT_H
+#define PORT_H 1
+
+#include "odp-util.h"
+#include "openvswitch/types.h"
+#include "vhost/vhost.h"
+
+struct datapath;
+struct dp_thread;
+struct netdev;
+struct port;
+
+/* What a kind of port does. */
+struct port_class {
+    /* Starts receiving from and sending to 'port->netdev': from now on
+     * datapath_receive() may be called for 'port'.  Stores what it needs in
+     * 'port->priv'.  Main thread.  Returns 0 or a positive errno value with
+     * '*errp' a message that the caller must free. */
+    int (*open)(struct port *, char **errp);
+
+    /* Stops it.  When it returns, no thread uses 'port->priv' to receive, and
+     * none will be asked to send any more: the caller has taken 'port' out of
+     * all tables and waited.  Main thread. */
+    void (*close)(struct port *);
+
+    /* Sends 'n' packets (at most VHOST_BATCH), in order.  Their offload
+     * requests are within port->offloads.  Packets that can't be sent are
+     * counted with port_drop().  Any thread, online; the packets stay the
+     * caller's. */
+    void (*send)(struct port *, struct vhost_packet *const packets[],
+                 unsigned int n, struct dp_thread *);
+};
+
+/* Why a packet was dropped.  The names are what Interface.statistics,
+ * coverage/show and `sluice-ctl why` show. */
+#define DROP_REASONS                                                    \
+    DROP(NO_BUFFERS, "no_rx_buffers")    /* Guest offers no buffers. */ \
+    DROP(NOT_RUNNING, "not_running")     /* No guest behind the port. */ \
+    DROP(KERNEL_FULL, "kernel_full")     /* Kernel queue is full. */    \
+    DROP(SEND_ERROR, "send_error")       /* Kernel refused it. */       \
+    DROP(TOO_LONG, "too_long")           /* Exceeds the port's MTU. */  \
+    DROP(UNPARSED, "unparsed")           /* Headers beyond our limit. */ \
+    DROP(BAD_OFFLOAD, "bad_offload")     /* Impossible offload request. */ \
+    DROP(ACTION, "action_drop")          /* A flow says so. */          \
+    DROP(NO_PORT, "no_port")             /* Output port does not exist. */ \
+    DROP(UPCALL, "upcall_failed")        /* Slow path refused it. */    \
+    DROP(UPCALL_QUEUE, "upcall_queue_full") /* Slow path is behind. */  \
+    DROP(RECIRC, "recirculation_limit")  /* Too many recirculations. */ \
+    DROP(METER, "meter")                                                \
+    DROP(TUNNEL, "tunnel_error")                                        \
+    DROP(CONNTRACK, "conntrack")
+
+enum drop_reason {
+#define DROP(ENUM, NAME) DROP_##ENUM,
+    DROP_REASONS
+#undef DROP
+    N_DROP_REASONS
+};
+
+/* One port.  Created and destroyed by the main thread; others see it through
+ * tables that are read under RCU. */
+struct port {
+    struct datapath *dp;
+    odp_port_t number;
+    const struct port_class *class;
+    struct netdev *netdev;      /* A reference. */
+    const char *type;           /* dpif port type, e.g. "internal". */
+    void *priv;                 /* 'class' owns it. */
+    uint64_t offloads;          /* What 'send' takes: a mask of 1 <<
+                                 * VIRTIO_NET_F_GUEST_{CSUM,TSO4,TSO6,ECN,UFO,
+                                 * USO4,USO6}.  May change at any time:
+                                 * read once per packet. */
+    unsigned int index;         /* Small and unique over all datapaths: into
+                                 * per-thread tables. */
+};
+
+/* Counts 'n' packets of 'port', of 'bytes' bytes in all, dropped for
+ * 'reason'. */
+void port_drop(const struct port *, enum drop_reason, unsigned int n,
+               struct dp_thread *);
+
+/* Takes 'n' packets (at most VHOST_BATCH) that 'port' received through the
+ * datapath: parses, looks up, acts, transmits.  They must have at least 14
+ * bytes of head; 'vnet' is checked here.  When it returns the caller may reuse
+ * them and their memory.  The thread of 'thread', online. */
+void datapath_receive(struct port *, struct vhost_packet packets[],
+                      unsigned int n, struct dp_thread *);
+
+/* The context of the service thread that calls a 'poll' function. */
+struct dp_thread *dp_thread_from_vhost(const struct vhost_thread *);
+
+/* The pool that serves the sources of ports. */
+struct vhost_pool *datapath_pool(void);
+
+extern const struct port_class port_vhost_class;
+extern const struct port_class port_tap_class;
+extern const struct port_class port_packet_class;
+extern const struct port_class port_netdev_class;
+
+#endif /* port.h */

@@ -1,0 +1,1 @@
+# The Autotest suite and what it drives.

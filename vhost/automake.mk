@@ -1,0 +1,7 @@
+# The vhost-user service, a library inside the tree: see vhost/vhost.h.
+noinst_LIBRARIES += vhost/libvhost.a
+vhost_libvhost_a_SOURCES = \
+	vhost/packet.c \
+	vhost/vhost.h
+vhost_libvhost_a_CFLAGS = $(AM_CFLAGS) $(LIBEVENT_CFLAGS)
+VHOST_LDADD = vhost/libvhost.a $(LIBEVENT_LIBS)

@@ -1,0 +1,26 @@
+/* sluice-vswitchd: the switch daemon. */
+#include <config.h>
+#include "daemon.h"
+#include "datapath/datapath.h"
+#include "dirs.h"
+#include "dpif.h"
+#include "dpif-provider.h"
+#include "schemas/vswitch-idl.h"
+#include "util.h"
+
+bool __wrap_dpif_is_netdev(const struct dpif *);
+bool
+__wrap_dpif_is_netdev(const struct dpif *dpif)
+{
+    return !strcmp(dpif->dpif_class->type, "netdev");
+}
+
+int
+main(int argc, char *argv[])
+{
+    set_program_name(argv[0]);
+    service_start(&argc, &argv);
+    datapath_init(ovs_rundir());
+    datapath_exit();
+    return 0;
+}
