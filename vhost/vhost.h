@@ -62,9 +62,9 @@ struct vhost_packet {
     struct virtio_net_hdr vnet; /* Offload request that came with it (virtio
                                  * 1.2 section 5.1.6), host byte order, NOT
                                  * checked against the frame's contents. */
-    uint16_t user16;            /* Free for the holder... */
-    uint32_t user32[2];
-    void *user[2];              /* ...and these. */
+    uint16_t l3_ofs;            /* Set by who parses the packet: offsets in */
+    uint16_t l4_ofs;            /* the frame, UINT16_MAX if there is none. */
+    void *user;                 /* Free for the holder. */
     uint8_t headroom[VHOST_HEADROOM] __attribute__((aligned(64)));
     uint8_t buf[VHOST_HEAD_MAX];
 };
