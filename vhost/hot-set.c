@@ -137,7 +137,7 @@ source_make_hot(struct vhost_thread *thread, struct vhost_source_state *state)
         .poll = state->source->ops->poll,
         .source = state->source,
         .state = state,
-        .budget = BUDGET_MAX,
+        .budget = state->budget,
     };
     atomic_store_relaxed(&state->hot, true);
     atomic_store_relaxed(&thread->n_hot_now, thread->n_hot);
@@ -195,17 +195,19 @@ hot_set_cool(struct vhost_thread *thread, struct vhost_source_state *state)
 /* Accounts for a poll of 'state' that handled 'n' packets. */
 static void
 source_hit(struct vhost_thread *thread, struct vhost_source_state *state,
-           unsigned int *budget, unsigned int n)
+           unsigned int n)
 {
     uint64_t now = cycles_now();
     uint64_t spent = now - thread->now;
     uint64_t gap = now - state->last_hit;
 
+    state->n_full += n >= state->budget;
+
     /* A neighbour must not wait for longer because our packets are larger. */
     if (spent > cycles_from_us(POLL_US)) {
-        *budget = MAX(*budget / 2, BUDGET_MIN);
+        state->budget = MAX(state->budget / 2, BUDGET_MIN);
     } else if (spent < cycles_from_us(POLL_US) / 2) {
-        *budget = MIN(*budget * 2, BUDGET_MAX);
+        state->budget = MIN(state->budget * 2, BUDGET_MAX);
     }
 
     counter_add(&state->hits, 1);
@@ -233,13 +235,12 @@ serve_ready(struct vhost_thread *thread)
     while (n_ready--) {
         struct vhost_source_state *state = CONTAINER_OF(
             ovs_list_front(&thread->ready), struct vhost_source_state, node);
-        unsigned int budget = BUDGET_MAX / 2;
         unsigned int n = state->source->ops->poll(state->source, thread,
-                                                  budget);
+                                                  state->budget);
         counter_add(&state->polls, 1);
         counter_add(&thread->polls, 1);
         if (n) {
-            source_hit(thread, state, &budget, n);
+            source_hit(thread, state, n);
             hit = true;
             if (thread->n_hot < HOT_MAX) {
                 source_make_hot(thread, state);
@@ -266,7 +267,8 @@ serve_round(struct vhost_thread *thread)
         unsigned int n = hot->poll(hot->source, thread, hot->budget);
 
         if (n) {
-            source_hit(thread, hot->state, &hot->budget, n);
+            source_hit(thread, hot->state, n);
+            hot->budget = hot->state->budget;
             hit = true;
         }
     }
@@ -515,6 +517,7 @@ void
 hot_set_add(struct vhost_thread *thread, struct vhost_source_state *state)
 {
     state->watchable = state->source->fd >= 0;
+    state->budget = BUDGET_MAX / 2;
     source_watch(thread, state);
     source_make_ready(thread, state);
 }

@@ -95,7 +95,11 @@ struct vhost_source_state {
     uint64_t due;               /* DEFERRED: cycles. */
     uint64_t last_hit;          /* When work was last found, cycles. */
     uint64_t gap;               /* Mean time between hits, cycles. */
-    uint64_t balance_busy;      /* 'busy' when load was last looked at. */
+    unsigned int budget;        /* Packets per poll. */
+    uint32_t n_full;            /* Polls since the last look at the load that
+                                 * used up their budget... */
+    uint64_t balance_hits;      /* ...'hits'... */
+    uint64_t balance_busy;      /* ...and 'busy' at that time. */
     uint64_t moved;             /* When it came from another thread. */
 
     /* Written by the owner, read by any. */
@@ -140,7 +144,6 @@ struct vhost_thread {
     uint64_t next_tick;         /* ...to do what is done each millisecond... */
     uint64_t next_balance;      /* ...and to compare loads. */
     uint64_t balance_start;     /* When loads were last compared. */
-    uint64_t balance_busy;      /* 'busy' at that time. */
     struct ovs_list ready;      /* Sources in phase READY, in turn. */
     struct ovs_list deferred;   /* Sources in phase DEFERRED. */
     struct halt_poll halt_poll;
@@ -163,7 +166,7 @@ struct vhost_thread {
     unsigned int n_sources;     /* Under the pool's mutex. */
 
     /* Written by the thread, read by any. */
-    atomic_uint32_t load;       /* Busy share of its time, 1/1000... */
+    atomic_uint32_t load;       /* What its sources want, 1/1000 thread... */
     counter load_time;          /* ...as of then, cycles. */
     atomic_uint32_t n_hot_now;
     counter polls, hits, packets, sleeps, wakeups, busy, spin, migrations;

@@ -106,8 +106,9 @@ pool_housekeeping(struct vhost_thread *thread, bool sleeping)
 
 /* --- Placing sources ------------------------------------------------------ */
 
-/* The busy share of a thread's time, 1/1000.  A thread says it when it is
- * awake: what it said long ago is no longer so. */
+/* How much of a thread its sources want, 1/1000; more than 1000 if it can't
+ * give them that.  A thread says it when it is awake: what it said long ago is
+ * no longer so. */
 static unsigned int
 thread_load(const struct vhost_thread *thread)
 {
@@ -147,20 +148,33 @@ pool_choose_thread(struct vhost_pool *pool, int numa_node)
     return best;
 }
 
-/* Finds the source whose move from 'thread' to 'other' evens out their loads
- * best.  Returns NULL if none is worth it.  The calling thread is 'thread'. */
+/* How much of a thread 'state' wants, 1/1000: what it took in the 'elapsed'
+ * cycles since the last look, or a whole thread if it mostly had more work than
+ * its budget. */
+static unsigned int
+source_load(const struct vhost_source_state *state, uint64_t elapsed)
+{
+    uint64_t hits = counter_get(&state->hits) - state->balance_hits;
+    uint64_t busy = counter_get(&state->busy) - state->balance_busy;
+
+    return (2 * (uint64_t) state->n_full > hits
+            ? 1000 : MIN(busy * 1000 / elapsed, 1000));
+}
+
+/* Finds the source whose move from 'thread' to one with 'other_load' evens out
+ * their loads best.  Returns NULL if none is worth it.  The calling thread is
+ * 'thread'. */
 static struct vhost_source_state *
 choose_source_to_move(struct vhost_thread *thread, unsigned int load,
                       unsigned int other_load, uint64_t elapsed)
 {
     struct vhost_source_state *best = NULL;
-    unsigned int best_peak = load - load / 8; /* It should help that much. */
+    unsigned int best_peak = load - 100; /* It should help that much. */
 
     for (unsigned int i = 0; i < thread->n_hot; i++) {
         struct vhost_source_state *state = thread->hot[i].state;
-        uint64_t busy = counter_get(&state->busy) - state->balance_busy;
-        unsigned int share = busy * 1000 / elapsed;
-        unsigned int peak = MAX(load - MIN(share, load), other_load + share);
+        unsigned int share = source_load(state, elapsed);
+        unsigned int peak = MAX(load - share, other_load + share);
 
         if (peak < best_peak && !state->pinned
             && thread->now - state->moved > cycles_from_us(1000000)) {
@@ -211,16 +225,18 @@ move_one(struct vhost_thread *thread, unsigned int load, uint64_t elapsed)
     }
 }
 
-/* Says how busy 'thread', which is the calling thread, has been since the last
- * call, and hands a source over if it is busy and another thread is not. */
+/* Says how much work 'thread', which is the calling thread, had since the last
+ * call, and hands a source over if that is much and another thread has less. */
 void
 pool_balance(struct vhost_thread *thread)
 {
     struct vhost_pool *pool = thread->pool;
-    uint64_t elapsed = thread->now - thread->balance_start;
-    uint64_t busy = counter_get(&thread->busy) - thread->balance_busy;
-    unsigned int load = MIN(busy * 1000 / MAX(elapsed, 1), 1000);
+    uint64_t elapsed = MAX(thread->now - thread->balance_start, 1);
+    unsigned int load = 0;
 
+    for (unsigned int i = 0; i < thread->n_hot; i++) {
+        load += source_load(thread->hot[i].state, elapsed);
+    }
     atomic_store_relaxed(&thread->load, load);
     atomic_store_relaxed(&thread->load_time, thread->now);
 
@@ -230,11 +246,12 @@ pool_balance(struct vhost_thread *thread)
     }
 
     thread->balance_start = thread->now;
-    thread->balance_busy = counter_get(&thread->busy);
     for (unsigned int i = 0; i < thread->n_hot; i++) {
         struct vhost_source_state *state = thread->hot[i].state;
 
         state->balance_busy = counter_get(&state->busy);
+        state->balance_hits = counter_get(&state->hits);
+        state->n_full = 0;
     }
 }
 
