@@ -2,15 +2,22 @@
 noinst_LIBRARIES += vhost/libvhost.a vhost/libvhost-rings.a
 vhost_libvhost_a_SOURCES = \
 	vhost/connection.c \
+	vhost/cycles.c \
+	vhost/cycles.h \
 	vhost/device.c \
 	vhost/device.h \
 	vhost/dirty-log.c \
+	vhost/halt-poll.c \
+	vhost/hot-set.c \
 	vhost/memory.c \
 	vhost/memory.h \
 	vhost/notify.c \
 	vhost/packet.c \
+	vhost/pool-private.h \
+	vhost/pool.c \
 	vhost/protocol.c \
 	vhost/queue.c \
+	vhost/quiesce.c \
 	vhost/service.c \
 	vhost/sigbus.c \
 	vhost/socket.c \

@@ -73,7 +73,7 @@ view(const struct vhost_queue *q, const struct vhost_chain *chain,
 {
     uint32_t len = chain->len - q->hdr_len;
 
-    if (OVS_UNLIKELY(chain->len < q->hdr_len + VHOST_MIN_FRAME
+    if (OVS_UNLIKELY(chain->len < q->hdr_len + (uint32_t) VHOST_MIN_FRAME
                      || len > VHOST_MAX_FRAME)) {
         return false;
     }

@@ -19,6 +19,7 @@
 #include <linux/virtio_ring.h>
 #include <sched.h>
 #include "openvswitch/util.h"
+#include "ovs-atomic.h"
 #include "util.h"
 #include "vhost/memory.h"
 #include "vhost/vhost.h"
