@@ -44,6 +44,7 @@ static const uint64_t control_features =
 
 static const uint64_t ring_features =
     BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ANY_LAYOUT)
+    | BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IN_ORDER)
     | BIT(VIRTIO_F_NOTIFY_ON_EMPTY)
     | BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX)
     | BIT(VIRTIO_NET_F_MRG_RXBUF);
