@@ -12,6 +12,7 @@ vhost_libvhost_a_SOURCES = \
 	vhost/memory.c \
 	vhost/memory.h \
 	vhost/notify.c \
+	vhost/overflow.c \
 	vhost/packet.c \
 	vhost/pool-private.h \
 	vhost/pool.c \

@@ -51,10 +51,20 @@ queue_poll(struct vhost_source *source, struct vhost_thread *thread,
     struct vhost_queue *q = queue_from_source(source);
     struct vhost_device *dev = q->device;
 
-    if (OVS_UNLIKELY(!q->enabled)) {
+    if (!q->transmit) {
+        return vhost_transmit_overflow(q);
+    } else if (OVS_UNLIKELY(!q->enabled)) {
         return discard(q, budget);
     }
     return dev->ops->receive(q, thread, budget, dev->aux);
+}
+
+/* True if a kick means work: always on a transmit queue; on a receive queue
+ * while packets wait for buffers. */
+static bool
+wants_kicks(const struct vhost_queue *q)
+{
+    return q->ready && (q->transmit || !vhost_overflow_is_empty(q));
 }
 
 static void
@@ -63,8 +73,7 @@ queue_arm(struct vhost_source *source)
     struct vhost_queue *q = queue_from_source(source);
 
     vhost_queue_lock(q);
-    if (q->ready) {
-        q->armed = true;
+    if (wants_kicks(q)) {
         vhost_ring_arm(q);
     }
     vhost_queue_unlock(q);
@@ -77,7 +86,6 @@ queue_disarm(struct vhost_source *source)
 
     vhost_queue_lock(q);
     if (q->ready) {
-        q->armed = false;
         vhost_ring_disarm(q);
     }
     q->kicks++;
@@ -90,7 +98,7 @@ queue_pending(struct vhost_source *source)
     struct vhost_queue *q = queue_from_source(source);
 
     vhost_queue_lock(q);
-    bool pending = q->ready && vhost_ring_pending(q);
+    bool pending = wants_kicks(q) && vhost_ring_pending(q);
     vhost_queue_unlock(q);
     return pending;
 }
@@ -223,12 +231,10 @@ vhost_queue_start(struct vhost_queue *q)
     }
 
     call_once(q);
-    if (q->transmit) {
-        q->source.fd = q->kick_fd;
-        q->source.numa_node = q->device->status.numa_node;
-        q->in_pool = true;
-        vhost_pool_add(q->device->pool, &q->source);
-    }
+    q->source.fd = q->kick_fd;
+    q->source.numa_node = q->device->status.numa_node;
+    q->in_pool = true;
+    vhost_pool_add(q->device->pool, &q->source);
 }
 
 /* Stops 'q'.  When it returns nobody uses its ring. */
@@ -241,6 +247,7 @@ vhost_queue_stop(struct vhost_queue *q)
     }
     vhost_queue_lock(q);
     q->ready = false;
+    vhost_overflow_clear(q);
     vhost_queue_unlock(q);
     q->started = false;
 }

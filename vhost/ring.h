@@ -90,9 +90,7 @@ struct vhost_queue {
     uint16_t next_used;         /* Next entry that we give back. */
     uint16_t n_held;            /* Chains between vhost_receive() and
                                  * vhost_receive_done(). */
-    bool armed;                 /* Kicks are wanted. */
     bool broken;                /* The guest broke a rule of the ring. */
-    bool failed_over;           /* Waits for the IOTLB. */
     unsigned int hint;          /* Range of 'map' hit last. */
     int call_fd;                /* -1: none.  Replaced ones are closed after
                                  * vhost_synchronize(). */
@@ -102,7 +100,8 @@ struct vhost_queue {
              bad_chains;
     uint64_t kicks;
 
-    struct vhost_overflow *overflow;    /* Receive queues, when needed. */
+    struct vhost_overflow *overflow;    /* Receive queues; NULL until some
+                                         * packet found no buffer. */
     struct vhost_used held[VHOST_BATCH];
     struct vhost_source source; /* In the device's pool while 'started'. */
 
@@ -276,6 +275,20 @@ void vhost_queue_reset(struct vhost_queue *);
 void vhost_queue_remap(struct vhost_queue *);
 void vhost_queue_set_logging(struct vhost_queue *);
 void vhost_queue_set_call_fd(struct vhost_queue *, int fd);
+
+/* overflow.c: packets that wait for buffers.  With the lock held. */
+unsigned int vhost_overflow_keep(struct vhost_queue *,
+                                 struct vhost_packet *const packets[],
+                                 unsigned int n);
+bool vhost_overflow_is_empty(const struct vhost_queue *);
+unsigned int vhost_overflow_peek(const struct vhost_queue *,
+                                 struct vhost_packet *packets[],
+                                 unsigned int max);
+void vhost_overflow_drop(struct vhost_queue *, unsigned int n);
+void vhost_overflow_clear(struct vhost_queue *);
+
+/* transmit.c: moves packets that wait on into the ring.  Returns how many. */
+unsigned int vhost_transmit_overflow(struct vhost_queue *);
 
 /* notify.c: has 'q' called at the end of the batch. */
 void vhost_notifier_add(struct vhost_notifier *, struct vhost_queue *);

@@ -9,6 +9,7 @@
 #include "vhost/device.h"
 
 #include <endian.h>
+#include <unistd.h>
 
 #define LOCKED_BYTES 65536
 
@@ -311,6 +312,79 @@ transmit_locked(struct vhost_queue *q, struct vhost_packet *const packets[],
     return i;
 }
 
+/* Moves packets that wait for buffers on, as long as the lock may be held.
+ * Returns how many. */
+static unsigned int
+flush(struct vhost_queue *q, struct vhost_notifier *notifier)
+{
+    struct vhost_packet *packets[VHOST_BATCH];
+    unsigned int n = vhost_overflow_peek(q, packets, VHOST_BATCH);
+    bool more;
+
+    n = transmit_locked(q, packets, n, notifier, &more);
+    vhost_overflow_drop(q, n);
+    return n;
+}
+
+/* Keeps 'packets' for when the guest refills.  Returns how many. */
+static unsigned int
+keep(struct vhost_queue *q, struct vhost_packet *const packets[],
+     unsigned int n)
+{
+    static const uint64_t one = 1;
+    unsigned int n_kept = vhost_overflow_keep(q, packets, n);
+
+    q->no_buffers += n;
+    q->dropped += n - n_kept;
+    vhost_ring_arm(q);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (vhost_ring_pending(q)) {
+        /* The guest refilled just before it could see that we want a kick. */
+        ignore(write(q->source.fd, &one, sizeof one));
+    }
+    return n_kept;
+}
+
+unsigned int
+vhost_transmit_overflow(struct vhost_queue *q)
+{
+    struct vhost_notifier notifier = { .n = 0 };
+    unsigned int n = 0;
+
+    vhost_queue_lock(q);
+    if (q->ready && q->enabled && !vhost_overflow_is_empty(q)) {
+        n = flush(q, &notifier);
+    }
+    vhost_queue_unlock(q);
+    vhost_notify(&notifier);
+    return n;
+}
+
+/* Does what vhost_transmit() does, with the lock held and for as long as that
+ * may be; sets '*more' if it is to be called again. */
+static unsigned int
+transmit_some(struct vhost_queue *q, struct vhost_packet *const packets[],
+              unsigned int n, enum vhost_transmit_mode mode,
+              struct vhost_notifier *notifier, bool *more)
+{
+    unsigned int done = 0;
+
+    *more = false;
+    if (OVS_UNLIKELY(!q->ready || !q->enabled)) {
+        q->dropped += mode == VHOST_FINISH ? n : 0;
+        return 0;
+    }
+    /* What waits goes first, to keep the order. */
+    if (OVS_LIKELY(vhost_overflow_is_empty(q)
+                   || (flush(q, notifier), vhost_overflow_is_empty(q)))) {
+        done = transmit_locked(q, packets, n, notifier, more);
+    }
+    if (OVS_UNLIKELY(done < n) && !*more && mode == VHOST_FINISH) {
+        done += keep(q, packets + done, n - done);
+    }
+    return done;
+}
+
 unsigned int
 vhost_transmit(struct vhost_queue *q, struct vhost_packet *const packets[],
                unsigned int n, enum vhost_transmit_mode mode,
@@ -326,15 +400,8 @@ vhost_transmit(struct vhost_queue *q, struct vhost_packet *const packets[],
             }
             vhost_queue_lock(q);
         }
-        more = false;
-        if (OVS_LIKELY(q->ready && q->enabled)) {
-            done += transmit_locked(q, packets + done, n - done, notifier,
-                                    &more);
-        }
-        if (!more && done < n && mode == VHOST_FINISH) {
-            q->no_buffers += n - done;
-            q->dropped += n - done;
-        }
+        done += transmit_some(q, packets + done, n - done, mode, notifier,
+                              &more);
         vhost_queue_unlock(q);
     } while (more);
     return done;
