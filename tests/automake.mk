@@ -1,1 +1,11 @@
 # The Autotest suite and what it drives.
+
+# The pool of service threads.
+check_PROGRAMS += tests/vhost/test-pool
+tests_vhost_test_pool_SOURCES = tests/vhost/test-pool.c
+tests_vhost_test_pool_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+
+# Two connected vhost-user devices.
+check_PROGRAMS += tests/vhost/connect-two
+tests_vhost_connect_two_SOURCES = tests/vhost/connect-two.c
+tests_vhost_connect_two_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
