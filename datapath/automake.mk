@@ -3,6 +3,14 @@ noinst_LIBRARIES += datapath/libdatapath.a
 datapath_libdatapath_a_SOURCES = \
 	datapath/datapath.c \
 	datapath/datapath.h \
+	datapath/host-stack.c \
+	datapath/host-stack.h \
+	datapath/kernel-io.c \
+	datapath/kernel-io.h \
+	datapath/netdev-tap.c \
+	datapath/netdev-tap.h \
+	datapath/port-packet.c \
+	datapath/port-tap.c \
 	datapath/port.h
 datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS)
 DATAPATH_LDADD = datapath/libdatapath.a $(VHOST_LDADD)

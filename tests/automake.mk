@@ -4,3 +4,8 @@
 check_PROGRAMS += tests/vhost/test-pool
 tests_vhost_test_pool_SOURCES = tests/vhost/test-pool.c
 tests_vhost_test_pool_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+
+# Kernel ports, without a datapath between them.
+check_PROGRAMS += tests/datapath/connect-kernel
+tests_datapath_connect_kernel_SOURCES = tests/datapath/connect-kernel.c
+tests_datapath_connect_kernel_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
