@@ -17,14 +17,22 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/flow-convert.h \
 	datapath/flow-key.h \
 	datapath/generic.c \
+	datapath/host-stack.c \
+	datapath/host-stack.h \
+	datapath/kernel-io.c \
+	datapath/kernel-io.h \
 	datapath/megaflow.c \
 	datapath/megaflow.h \
 	datapath/meter.c \
 	datapath/meter.h \
 	datapath/microflow.h \
+	datapath/netdev-tap.c \
+	datapath/netdev-tap.h \
 	datapath/netdev-vhost.c \
 	datapath/netdev-vhost.h \
 	datapath/offload.c \
+	datapath/port-packet.c \
+	datapath/port-tap.c \
 	datapath/port-vhost.c \
 	datapath/port.c \
 	datapath/port.h \

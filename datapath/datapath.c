@@ -4,8 +4,8 @@
 #include "datapath/datapath.h"
 
 #include <errno.h>
-#include <sys/stat.h>
 
+#include "datapath/netdev-tap.h"
 #include "datapath/private.h"
 #include "dirs.h"
 #include "dp-packet.h"

@@ -14,6 +14,7 @@
 #include "conntrack.h"
 #include "datapath/bond-map.h"
 #include "datapath/meter.h"
+#include "datapath/netdev-tap.h"
 #include "datapath/program.h"
 #include "dpif-netdev.h"
 #include "hash.h"

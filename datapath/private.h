@@ -100,11 +100,7 @@ datapath_port(const struct datapath *dp, odp_port_t number)
  * unixctl commands. */
 void dpif_provider_register(void);
 void netdev_vhost_register(void);
-void netdev_tap_register(void);
 void datapath_unixctl_init(void);
-
-/* Removes the persistent tap device 'name', now or soon. */
-void netdev_tap_remove(const char *name);
 
 struct netdev;
 bool netdev_is_vhost(const struct netdev *);

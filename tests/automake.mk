@@ -9,3 +9,8 @@ tests_vhost_test_pool_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
 check_PROGRAMS += tests/vhost/connect-two
 tests_vhost_connect_two_SOURCES = tests/vhost/connect-two.c
 tests_vhost_connect_two_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+
+# Kernel ports, without a datapath between them.
+check_PROGRAMS += tests/datapath/connect-kernel
+tests_datapath_connect_kernel_SOURCES = tests/datapath/connect-kernel.c
+tests_datapath_connect_kernel_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
