@@ -19,6 +19,7 @@
 #include "dpif-netdev.h"
 #include "hash.h"
 #include "netdev.h"
+#include "netdev-vport.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "packets.h"

@@ -2,6 +2,8 @@
 #include <config.h>
 #include "datapath/private.h"
 
+#include <errno.h>
+
 #include "netdev.h"
 #include "netdev-provider.h"
 #include "netdev-vport.h"

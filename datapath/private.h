@@ -24,7 +24,6 @@
 #include "datapath/port.h"
 #include "dpif.h"
 #include "fat-rwlock.h"
-#include "hmap.h"
 #include "openvswitch/shash.h"
 #include "ovs-rcu.h"
 #include "sset.h"
@@ -40,6 +39,9 @@ struct seq;
 #define VIRTIO_NET_F_GUEST_USO4 54
 #define VIRTIO_NET_F_GUEST_USO6 55
 #define VIRTIO_NET_F_HOST_USO 56
+#endif
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif
 
 #define DP_MAX_PORTS 65536          /* Ports of all datapaths together. */

@@ -14,3 +14,8 @@ tests_vhost_connect_two_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
 check_PROGRAMS += tests/datapath/connect-kernel
 tests_datapath_connect_kernel_SOURCES = tests/datapath/connect-kernel.c
 tests_datapath_connect_kernel_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
+
+# The compact flow key against libopenvswitch's own parser.
+check_PROGRAMS += tests/datapath/test-flow-key
+tests_datapath_test_flow_key_SOURCES = tests/datapath/test-flow-key.c
+tests_datapath_test_flow_key_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
