@@ -359,11 +359,11 @@ void upcall_action(struct datapath *, struct dp_packet *packet, bool steal,
 
 /* Opens 'netdev' as port 'number' of 'dp'.  Main thread.  Returns 0 and the
  * port, or a positive errno value after logging why. */
-int port_create(struct datapath *, struct netdev *, const char *type,
+int dp_port_create(struct datapath *, struct netdev *, const char *type,
                 odp_port_t number, struct port **);
 
 /* Closes 'port', which is in no table any more.  Main thread. */
-void port_destroy(struct port *);
+void dp_port_destroy(struct port *);
 
 /* Adds up the counters of 'port' over all threads. */
 void port_get_counters(const struct port *, struct port_counters *sum);
