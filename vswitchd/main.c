@@ -21,7 +21,6 @@
 #include "dirs.h"
 #include "dns-resolve.h"
 #include "dpif.h"
-#include "dpif-provider.h"
 #include "dummy.h"
 #include "fatal-signal.h"
 #include "memory.h"
@@ -53,17 +52,6 @@ struct exit_request {
     bool exiting;
     bool cleanup;               /* Delete what would outlive us. */
 };
-
-bool __wrap_dpif_is_netdev(const struct dpif *);
-
-/* libopenvswitch asks this about a datapath to find out whether it pushes and
- * pops tunnel headers itself: all do but "system", whose tunnels are the
- * host's. */
-bool
-__wrap_dpif_is_netdev(const struct dpif *dpif)
-{
-    return strcmp(dpif->dpif_class->type, "system") != 0;
-}
 
 /* Returns true if we are to be ovs-vswitchd. */
 static bool
