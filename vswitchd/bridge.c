@@ -126,7 +126,7 @@ bridge_destroy(struct bridge *br, bool delete_datapath)
     free(br->name);
     free(br->type);
     free(br);
-    reconciler_retry();
+    ifaces_retry_soon();
 }
 
 /* Destroys all bridges.  If 'delete_datapath', also deletes what would outlive

@@ -8,8 +8,11 @@
  *   - the kernel reports a device of its name (a device that doesn't exist yet
  *     simply comes up when it appears),
  *   - something else went away that may have been in its way, or
- *   - some seconds passed: the error may have had a cause that nobody tells us
- *     about, such as a missing directory for a socket.
+ *   - some time passed, twice as long each time: the error may have had a cause
+ *     that nobody tells us about, such as a missing directory for a socket.
+ *
+ * An error that only another configuration can help against is not tried
+ * again.
  *
  * A kernel device that disappears takes its interface down; one that comes
  * back under its name, with another ifindex, is another device and is opened
@@ -29,9 +32,10 @@
 #include "util.h"
 #include "vswitchd/log.h"
 
-/* How often interfaces that can't be opened are tried again, and how many of
- * them at once. */
-#define RETRY_INTERVAL_MSEC 5000
+/* How long interfaces that can't be opened wait to be tried again, and how many
+ * of them are at once. */
+#define RETRY_MIN_MSEC 1000
+#define RETRY_MAX_MSEC 64000
 #define RETRY_BATCH 64
 
 static struct hmap ifaces_by_uuid = HMAP_INITIALIZER(&ifaces_by_uuid);
@@ -41,6 +45,7 @@ static struct ovs_list dirty_ifaces = OVS_LIST_INITIALIZER(&dirty_ifaces);
 /* Interfaces to try again by time. */
 static struct ovs_list failed_ifaces = OVS_LIST_INITIALIZER(&failed_ifaces);
 static long long int retry_time = LLONG_MAX;
+static int retry_interval = RETRY_MIN_MSEC;
 
 /* Returns the interface named 'name', or NULL. */
 struct iface *
@@ -241,6 +246,14 @@ wanted_type(const struct iface *iface, const struct ovsrec_interface *row)
             : "system");
 }
 
+/* Returns true if what failed with 'error' might work later. */
+static bool
+may_pass(int error)
+{
+    return (error != EINVAL && error != EAFNOSUPPORT && error != EOPNOTSUPP
+            && error != ENAMETOOLONG);
+}
+
 static bool
 waits_for_device(const struct iface *iface, int error)
 {
@@ -362,9 +375,9 @@ iface_failed(struct iface *iface, const struct ovsrec_interface *row,
     }
     iface_unfail(iface);
     iface->error = message;
-    if (!waits_for_device(iface, error)) {
+    if (may_pass(error) && !waits_for_device(iface, error)) {
         ovs_list_push_back(&failed_ifaces, &iface->failed_node);
-        retry_time = MIN(retry_time, time_msec() + RETRY_INTERVAL_MSEC);
+        retry_time = MIN(retry_time, time_msec() + retry_interval);
     }
     iface_write_ofport(iface, row);
     iface_clear_status(row, message);
@@ -424,6 +437,8 @@ iface_open(struct iface *iface)
     hmap_insert(&br->ifaces, &iface->ofp_node,
                 hash_ofp_port(iface->ofp_port));
     iface->port->n_open++;
+    iface_write_ofport(iface, row);
+    ovsrec_interface_set_error(row, iface->error);
     iface_opened(iface);
     mark_neighbourhood(iface);
 }
@@ -460,7 +475,7 @@ iface_close(struct iface *iface)
     if (!br->dying) {
         ofproto_port_del(br->ofproto, ofp_port);
     }
-    reconciler_retry();
+    ifaces_retry_soon();
 }
 
 /* --- What dirty interfaces need ------------------------------------------- */
@@ -550,39 +565,40 @@ ifaces_update(void)
 void
 ifaces_open(void)
 {
-    enum { REQUESTED, REMEMBERED, ANY, N_PASSES };
+    enum { REQUESTED, REMEMBERED, ANY, N_CLASSES };
+    struct ovs_list classes[N_CLASSES];
     struct iface *iface;
 
-    for (int pass = 0; pass < N_PASSES; pass++) {
-        LIST_FOR_EACH (iface, dirty_node, &dirty_ifaces) {
-            const struct ovsrec_interface *row = iface_row(iface);
-
-            if (!iface->netdev
-                && pass == (iface_requested_ofp_port(row) != OFPP_NONE
-                            ? REQUESTED
-                            : iface_wanted_ofp_port(row) != OFPP_NONE
-                            || iface->last_ofp_port != OFPP_NONE
-                            ? REMEMBERED : ANY)) {
-                iface_open(iface);
-                if (iface->netdev) {
-                    ovsrec_interface_set_error(row, iface->error);
-                    iface_write_ofport(iface, row);
-                }
-            }
-        }
+    for (int i = 0; i < N_CLASSES; i++) {
+        ovs_list_init(&classes[i]);
     }
     LIST_FOR_EACH_POP (iface, dirty_node, &dirty_ifaces) {
-        iface->dirty = false;
+        const struct ovsrec_interface *row = iface_row(iface);
+        int class = (iface_requested_ofp_port(row) != OFPP_NONE ? REQUESTED
+                     : iface_wanted_ofp_port(row) != OFPP_NONE ? REMEMBERED
+                     : iface->last_ofp_port != OFPP_NONE ? REMEMBERED
+                     : ANY);
+
+        ovs_list_push_back(&classes[class], &iface->dirty_node);
+    }
+    for (int i = 0; i < N_CLASSES; i++) {
+        LIST_FOR_EACH_POP (iface, dirty_node, &classes[i]) {
+            iface->dirty = false;
+            if (!iface->netdev) {
+                iface_open(iface);
+            }
+        }
     }
 }
 
 /* Has interfaces that can't be opened tried again soon: something that may
  * have been in their way is gone. */
 void
-reconciler_retry(void)
+ifaces_retry_soon(void)
 {
     if (!ovs_list_is_empty(&failed_ifaces)) {
-        retry_time = time_msec();
+        retry_interval = RETRY_MIN_MSEC;
+        retry_time = MIN(retry_time, time_msec() + retry_interval);
     }
 }
 
@@ -590,23 +606,27 @@ reconciler_retry(void)
 void
 ifaces_retry(void)
 {
+    struct iface *first = NULL;
+
     if (time_msec() < retry_time) {
         return;
     }
-    retry_time = (ovs_list_is_empty(&failed_ifaces)
-                  ? LLONG_MAX : time_msec() + RETRY_INTERVAL_MSEC);
+    retry_time = LLONG_MAX;
     for (int i = 0; i < RETRY_BATCH && !ovs_list_is_empty(&failed_ifaces);
          i++) {
-        struct iface *iface;
+        struct ovs_list *node = ovs_list_pop_front(&failed_ifaces);
+        struct iface *iface = CONTAINER_OF(node, struct iface, failed_node);
 
-        INIT_CONTAINER(iface, ovs_list_front(&failed_ifaces), failed_node);
-        if (iface->dirty) {
+        ovs_list_push_back(&failed_ifaces, node);
+        if (iface == first) {
             break;
         }
+        first = first ? first : iface;
         iface_mark(iface);
-        ovs_list_remove(&iface->failed_node);
-        ovs_list_push_back(&failed_ifaces, &iface->failed_node);
+        retry_time = time_msec() + retry_interval;
     }
+    retry_interval = (retry_time == LLONG_MAX ? RETRY_MIN_MSEC
+                      : MIN(RETRY_MAX_MSEC, 2 * retry_interval));
 }
 
 /* Wakes poll_block() up for ifaces_retry(). */

@@ -59,6 +59,7 @@ COVERAGE_DEFINE(bridge_reconfigure);
 
 struct ovsdb_idl *idl;
 uint64_t write_seq = 1;
+struct sset datapath_types = SSET_INITIALIZER(&datapath_types);
 
 /* How long the server may say that another process has the lock, after this
  * one had it, before we believe it.  When a connection breaks, the server may
@@ -66,7 +67,6 @@ uint64_t write_seq = 1;
 #define CONTENTION_GRACE_MSEC 1000
 
 static struct nln_notifier *link_notifier;
-static struct sset datapath_types; /* They never change. */
 static unsigned int idl_seqno;  /* Of what was last reconciled. */
 static bool initialized;        /* ofproto_init() was called. */
 static bool look_at_all;        /* Not only at what changed. */
@@ -197,10 +197,7 @@ reconciler_init(const char *remote)
     rstp_init();
     odp_execute_init();
     commands_init();
-    settings_init();
 
-    sset_init(&datapath_types);
-    ofproto_enumerate_types(&datapath_types);
     link_notifier = rtnetlink_notifier_create(link_changed, NULL);
 }
 
@@ -394,7 +391,8 @@ managers_changed(const struct ovsrec_open_vswitch *root)
 
 /* --- Making it so --------------------------------------------------------- */
 
-/* Tells libofproto the port numbers that the database remembers. */
+/* Initializes libofproto, which is told the port numbers that the database
+ * remembers.  It knows the types of datapath only then. */
 static void
 init_ofproto(const struct ovsrec_open_vswitch *root)
 {
@@ -404,6 +402,7 @@ init_ofproto(const struct ovsrec_open_vswitch *root)
         bridges_collect_hints(root, &hints);
     }
     ofproto_init(&hints);
+    ofproto_enumerate_types(&datapath_types);
     shash_destroy_free_data(&hints);
     initialized = true;
 }
@@ -457,7 +456,9 @@ reconcile(const struct ovsrec_open_vswitch *root, bool all)
 /* libofproto's own work.  If something was configured, the ofprotos run first
  * once more: they find out which new ports may be used, so that the
  * datapath's one reconfiguration, which costs time in proportion to the number
- * of ports, already knows it and needn't be done twice. */
+ * of ports, already knows it and needn't be done twice.  Not so a bridge with
+ * protocols on its ports: it would send on ports that the datapath doesn't
+ * know yet. */
 static void
 run_ofprotos(bool configured)
 {
@@ -466,7 +467,7 @@ run_ofprotos(bool configured)
 
     if (configured) {
         BRIDGE_FOR_EACH (br) {
-            if (br->ofproto) {
+            if (br->ofproto && !br->n_watched && !br->spanning_tree) {
                 ofproto_run(br->ofproto);
             }
         }

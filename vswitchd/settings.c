@@ -19,16 +19,7 @@
  * replaced without a change to the database. */
 #define SSL_INTERVAL_MSEC 1000
 
-static struct sset datapath_types;
 static long long int next_ssl_check = LLONG_MIN;
-
-/* Call once, after the datapath was initialized. */
-void
-settings_init(void)
-{
-    sset_init(&datapath_types);
-    ofproto_enumerate_types(&datapath_types);
-}
 
 static void
 update_flow_restore_wait(const struct smap *oc)

@@ -148,9 +148,11 @@ iface_watch(struct iface *iface, bool watch)
         return;
     } else if (watch) {
         ovs_list_push_back(&watched_ifaces, &iface->watch_node);
+        iface->port->bridge->n_watched++;
     } else {
         ovs_list_remove(&iface->watch_node);
         ovs_list_init(&iface->watch_node);
+        iface->port->bridge->n_watched--;
     }
 }
 

@@ -100,6 +100,7 @@ struct bridge {
     struct eth_addr default_ea; /* ...if no interface lends its own. */
     struct hmap mirrors;        /* See mirror.c. */
     struct hmap mappings;       /* See auto-attach.c. */
+    size_t n_watched;           /* Interfaces whose liveness is watched. */
     bool spanning_tree;         /* STP or RSTP is on. */
     bool multicast;             /* Multicast snooping is on. */
     int sflow_id;               /* sFlow sub-agent, -1 if none yet. */
@@ -165,9 +166,9 @@ void reconciler_wait(void);
 void reconciler_exit(bool delete_datapath);
 void reconciler_get_memory_usage(struct simap *);
 bool reconciler_is_configured(void);
-void reconciler_retry(void);
 
 extern struct ovsdb_idl *idl;   /* The replica of the database. */
+extern struct sset datapath_types; /* Of libofproto.  They never change. */
 const struct ovsrec_open_vswitch *root_row(void);
 
 /* Number that changes when what was written to the database may be lost, so
@@ -241,6 +242,7 @@ ofp_port_t iface_wanted_ofp_port(const struct ovsrec_interface *);
 void ifaces_update(void);
 void ifaces_open(void);
 void ifaces_retry(void);
+void ifaces_retry_soon(void);
 bool ifaces_are_dirty(void);
 void ifaces_wait(void);
 void iface_device_changed(const char *name);
@@ -294,7 +296,6 @@ void datapaths_update(const struct ovsrec_open_vswitch *);
 void datapaths_destroy_all(void);
 
 /* --- settings.c --- */
-void settings_init(void);
 void settings_update(const struct ovsrec_open_vswitch *);
 void settings_write_types(const struct ovsrec_open_vswitch *);
 void settings_run(const struct ovsrec_open_vswitch *);
