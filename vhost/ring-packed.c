@@ -52,10 +52,9 @@ is_available(uint16_t flags, uint16_t position)
 }
 
 bool
-vhost_packed_pending(const struct vhost_queue *q)
+vhost_packed_pending(const struct vhost_queue *q, uint16_t position)
 {
-    return is_available(read_desc(q, INDEX(q->next_avail)).flags,
-                        q->next_avail);
+    return is_available(read_desc(q, INDEX(position)).flags, position);
 }
 
 /* Follows the chain that begins with 'd', at 'chain->start'.  Returns false if
@@ -193,10 +192,10 @@ set_device_event(struct vhost_queue *q, uint16_t flags)
 }
 
 void
-vhost_packed_arm(struct vhost_queue *q)
+vhost_packed_arm(struct vhost_queue *q, uint16_t position)
 {
     if (q->event_idx) {
-        __atomic_store_n(&q->device_event->off_wrap, htole16(q->next_avail),
+        __atomic_store_n(&q->device_event->off_wrap, htole16(position),
                          __ATOMIC_RELAXED);
     }
     set_device_event(q, q->event_idx ? VRING_PACKED_EVENT_FLAG_DESC
