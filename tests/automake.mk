@@ -9,3 +9,9 @@ tests_vhost_test_pool_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
 check_PROGRAMS += tests/vhost/connect-two
 tests_vhost_connect_two_SOURCES = tests/vhost/connect-two.c
 tests_vhost_connect_two_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+
+# The vhost service against a scripted front-end.
+check_PROGRAMS += tests/vhost/test-vhost
+tests_vhost_test_vhost_SOURCES = tests/vhost/front-end.c \
+	tests/vhost/front-end.h tests/vhost/test-vhost.c
+tests_vhost_test_vhost_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
