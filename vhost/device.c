@@ -138,7 +138,8 @@ vhost_device_disconnect(struct vhost_device *dev)
     if (!dev->connection) {
         return;
     }
-    VLOG_INFO_RL(&rl, "%s: front-end disconnected from %s", dev->name, dev->path);
+    VLOG_INFO_RL(&rl, "%s: front-end disconnected from %s", dev->name,
+                 dev->path);
     vhost_connection_destroy(dev->connection);
     dev->connection = NULL;
     vhost_device_reset(dev);
@@ -248,7 +249,8 @@ vhost_device_update(struct vhost_device *dev)
     }
     if (new.running != old.running) {
         new.numa_node = new.running ? numa_node_of(first->desc) : -1;
-        VLOG_INFO_RL(&rl, "%s: link is %s", dev->name, new.running ? "up" : "down");
+        VLOG_INFO_RL(&rl, "%s: link is %s", dev->name,
+                     new.running ? "up" : "down");
     }
     ovs_mutex_lock(&dev->mutex);
     dev->status = new;

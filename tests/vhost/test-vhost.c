@@ -724,7 +724,7 @@ receive_split(uint64_t features, unsigned int n_descs)
                 WRITE | (i + 1u < n_descs ? NEXT : 0), i + 1);
     }
     fe_offer(r, 0);
-    FE_CHECK(transmit(7, 60 * n_descs, VHOST_TRY) == 1);
+    FE_AWAIT(transmit(7, 60 * n_descs, VHOST_TRY) == 1);
     FE_CHECK(fe_used_idx(r) == 1);
     FE_CHECK(r->used->ring[0].id == 0);
     FE_CHECK(r->used->ring[0].len == HDR + 60 * n_descs);
@@ -750,7 +750,7 @@ test_mergeable(void)
         fe_desc(r, i, fe_buffer(i), 512, WRITE, 0);
         fe_offer(r, i);
     }
-    FE_CHECK(transmit(7, 1000, VHOST_TRY) == 1);
+    FE_AWAIT(transmit(7, 1000, VHOST_TRY) == 1);
     FE_CHECK(fe_used_idx(r) == 2);
     check_frame(fe_at(&fe, fe_buffer(0)), 2, 7, 0, 512);
     check_frame(fe_at(&fe, fe_buffer(1)), 2, 7, 500, 500);
@@ -807,7 +807,7 @@ test_receive_packed(void)
     for (int i = 0; i < 3 * FE_RING + 5; i++) {
         fe_desc(r, 0, fe_buffer(1), 512, WRITE, i % 7);
         fe_offer(r, 0);
-        FE_CHECK(transmit(i, 100 + i, VHOST_TRY) == 1);
+        FE_AWAIT(transmit(i, 100 + i, VHOST_TRY) == 1);
         FE_CHECK(fe_is_used(r, slot, wrap));
         FE_CHECK(r->packed_desc[slot].id == i % 7);
         FE_CHECK(r->packed_desc[slot].len == (uint32_t) HDR + 100 + i);
