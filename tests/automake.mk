@@ -15,3 +15,9 @@ check_PROGRAMS += tests/vhost/test-vhost
 tests_vhost_test_vhost_SOURCES = tests/vhost/front-end.c \
 	tests/vhost/front-end.h tests/vhost/test-vhost.c
 tests_vhost_test_vhost_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+
+# Guests whose back-end is killed at any moment.
+check_PROGRAMS += tests/vhost/test-restart
+tests_vhost_test_restart_SOURCES = tests/vhost/front-end.c \
+	tests/vhost/front-end.h tests/vhost/test-restart.c
+tests_vhost_test_restart_LDADD = $(VHOST_LDADD) $(OVS_LDADD)

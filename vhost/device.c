@@ -5,6 +5,7 @@
 #include <config.h>
 #include "vhost/device.h"
 #include "vhost/ring.h"
+#include "vhost/ring-state.h"
 
 #include <errno.h>
 #include <linux/mempolicy.h>
@@ -87,7 +88,9 @@ destroy_cb(void *dev_)
 
     vhost_service_remove(dev);
     vhost_socket_close(dev);
+    dev->leaving = true;
     vhost_device_disconnect(dev);
+    vhost_ring_state_close(dev);
 }
 
 void
@@ -140,9 +143,9 @@ vhost_device_disconnect(struct vhost_device *dev)
     }
     VLOG_INFO_RL(&rl, "%s: front-end disconnected from %s", dev->name,
                  dev->path);
+    vhost_device_reset(dev);
     vhost_connection_destroy(dev->connection);
     dev->connection = NULL;
-    vhost_device_reset(dev);
     vhost_dirty_log_clear(dev);
     vhost_device_set_memory(dev, NULL);
     dev->protocol_features = 0;

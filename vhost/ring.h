@@ -25,6 +25,7 @@
 #include "vhost/vhost.h"
 
 struct vhost_overflow;
+struct vhost_ring_state;
 
 #define VHOST_MIN_FRAME 14      /* An Ethernet header. */
 #define VHOST_PREFETCH 8        /* Packets ahead: measured, less loses 5 % at
@@ -102,6 +103,8 @@ struct vhost_queue {
              bad_chains;
     uint64_t kicks;
 
+    struct vhost_ring_state *state;     /* Packed rings: outlives us; NULL if
+                                         * it doesn't. */
     struct vhost_overflow *overflow;    /* Receive queues; NULL until some
                                          * packet found no buffer. */
     struct vhost_used held[VHOST_BATCH];
