@@ -19,3 +19,15 @@ tests_datapath_connect_kernel_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
 check_PROGRAMS += tests/datapath/test-flow-key
 tests_datapath_test_flow_key_SOURCES = tests/datapath/test-flow-key.c
 tests_datapath_test_flow_key_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
+
+# The vhost service against a scripted front-end.
+check_PROGRAMS += tests/vhost/test-vhost
+tests_vhost_test_vhost_SOURCES = tests/vhost/front-end.c \
+	tests/vhost/front-end.h tests/vhost/test-vhost.c
+tests_vhost_test_vhost_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+
+# Guests whose back-end is killed at any moment.
+check_PROGRAMS += tests/vhost/test-restart
+tests_vhost_test_restart_SOURCES = tests/vhost/front-end.c \
+	tests/vhost/front-end.h tests/vhost/test-restart.c
+tests_vhost_test_restart_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
