@@ -9,3 +9,7 @@ tests_vhost_test_pool_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
 check_PROGRAMS += tests/datapath/connect-kernel
 tests_datapath_connect_kernel_SOURCES = tests/datapath/connect-kernel.c
 tests_datapath_connect_kernel_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
+
+check_PROGRAMS += tests/vhost/test-sleep-model
+tests_vhost_test_sleep_model_SOURCES = tests/vhost/test-sleep-model.c
+tests_vhost_test_sleep_model_LDADD = $(OVS_LDADD)
