@@ -31,7 +31,8 @@ machine_start () {
     UBSAN_OPTIONS=log_path=$PWD/sanitizer:print_stacktrace=1
     LSAN_OPTIONS=suppressions=$abs_srcdir/lsan.supp:print_suppressions=0
     export SLUICE_TEST OVS_RUNDIR OVS_DBDIR OVS_LOGDIR OVS_SYSCONFDIR
-    export ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS
+    OVS_CTL_TIMEOUT=$((10 * SLUICE_TEST_PATIENCE)) # Of ovs-vsctl and the like.
+    export ASAN_OPTIONS UBSAN_OPTIONS LSAN_OPTIONS OVS_CTL_TIMEOUT
     command ip netns add "$MACHINE" && ip link set lo up
 }
 
@@ -106,7 +107,7 @@ await () {
 start () {
     local name=$1; shift
     rm -f "$name.in" && mkfifo "$name.in" || return 1
-    in_machine "$@" <> "$name.in" > "$name.out" 2>&1 \
+    (exec ip netns exec "$MACHINE" "$@") <> "$name.in" > "$name.out" 2>&1 \
         5>&- 6>&- 7>&- 8>&- 9>&- &
     echo $! > "$name.pid"
     printf '%s\n' "$name" >> started
