@@ -54,7 +54,6 @@ sanitize: $(OVS_STAMP)
 check-sanitize: sanitize foreign/stamp
 	SLUICE_TEST_PATIENCE=10 $(MAKE) -C sanitize check
 
-
 # The pool of service threads.
 check_PROGRAMS += tests/vhost/test-pool
 tests_vhost_test_pool_SOURCES = tests/vhost/test-pool.c
@@ -70,6 +69,12 @@ check_PROGRAMS += tests/datapath/connect-kernel
 tests_datapath_connect_kernel_SOURCES = tests/datapath/connect-kernel.c
 tests_datapath_connect_kernel_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
 
+# How the pool's threads go to sleep, in all interleavings.
 check_PROGRAMS += tests/vhost/test-sleep-model
 tests_vhost_test_sleep_model_SOURCES = tests/vhost/test-sleep-model.c
 tests_vhost_test_sleep_model_LDADD = $(OVS_LDADD)
+
+# The compact flow key against libopenvswitch's own parser.
+check_PROGRAMS += tests/datapath/test-flow-key
+tests_datapath_test_flow_key_SOURCES = tests/datapath/test-flow-key.c
+tests_datapath_test_flow_key_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
