@@ -150,8 +150,7 @@ kernel_offloads(void)
         offloads = (UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM
                     | UINT64_C(1) << VIRTIO_NET_F_GUEST_TSO4
                     | UINT64_C(1) << VIRTIO_NET_F_GUEST_TSO6
-                    | UINT64_C(1) << VIRTIO_NET_F_GUEST_ECN
-                    | UINT64_C(1) << VIRTIO_NET_F_GUEST_UFO);
+                    | UINT64_C(1) << VIRTIO_NET_F_GUEST_ECN);
         if (kernel_has_uso()) {
             offloads |= (UINT64_C(1) << VIRTIO_NET_F_GUEST_USO4
                          | UINT64_C(1) << VIRTIO_NET_F_GUEST_USO6);

@@ -167,32 +167,45 @@ netdev_tap_flush(void)
 
 /* --- Attaching ------------------------------------------------------------ */
 
-/* Returns true if there is a device 'name' and somebody is attached to it. */
-static bool
-has_carrier(const char *name)
+/* Returns 0 if device 'name' is a tap that nobody is attached to, else the
+ * reason why it isn't ours to take. */
+static int
+check_tap_is_free(const char *name)
 {
     static const struct nl_policy policy[] = {
-        [IFLA_CARRIER] = { .type = NL_A_U8, .optional = true },
+        [IFLA_CARRIER] = { .type = NL_A_U8 },
+        [IFLA_LINKINFO] = { .type = NL_A_NESTED, .optional = true },
+    };
+    static const struct nl_policy info_policy[] = {
+        [IFLA_INFO_KIND] = { .type = NL_A_STRING },
     };
     struct nlattr *attrs[ARRAY_SIZE(policy)];
+    struct nlattr *info[ARRAY_SIZE(info_policy)];
     struct ofpbuf request, *reply;
-    bool carrier = false;
 
     ofpbuf_init(&request, 128);
     nl_msg_put_nlmsghdr(&request, sizeof(struct ifinfomsg), RTM_GETLINK,
                         NLM_F_REQUEST);
     ofpbuf_put_zeros(&request, sizeof(struct ifinfomsg));
     nl_msg_put_string(&request, IFLA_IFNAME, name);
-    if (!nl_transact(NETLINK_ROUTE, &request, &reply)) {
-        carrier = (nl_policy_parse(reply, (NLMSG_HDRLEN
-                                           + sizeof(struct ifinfomsg)),
-                                   policy, attrs, ARRAY_SIZE(policy))
-                   && attrs[IFLA_CARRIER]
-                   && nl_attr_get_u8(attrs[IFLA_CARRIER]));
-        ofpbuf_delete(reply);
-    }
+    int error = nl_transact(NETLINK_ROUTE, &request, &reply);
     ofpbuf_uninit(&request);
-    return carrier;
+    if (error) {
+        return error;
+    }
+
+    if (!nl_policy_parse(reply, NLMSG_HDRLEN + sizeof(struct ifinfomsg),
+                         policy, attrs, ARRAY_SIZE(policy))
+        || !attrs[IFLA_LINKINFO]
+        || !nl_parse_nested(attrs[IFLA_LINKINFO], info_policy, info,
+                            ARRAY_SIZE(info_policy))
+        || strcmp(nl_attr_get_string(info[IFLA_INFO_KIND]), "tun")) {
+        error = EEXIST;
+    } else if (nl_attr_get_u8(attrs[IFLA_CARRIER])) {
+        error = EBUSY;
+    }
+    ofpbuf_delete(reply);
+    return error;
 }
 
 /* Attaches 'fd' to tap 'name', which it makes if there is none. */
@@ -221,9 +234,10 @@ open_tap(const char *name, int *fdp)
     int error = attach(fd, name, flags);
     if (error == EINVAL && if_nametoindex(name)) {
         /* A multi-queue tap that somebody made, or no tap. */
-        error = (has_carrier(name) ? EBUSY
-                 : attach(fd, name, flags | IFF_MULTI_QUEUE));
-        error = error == EINVAL ? EEXIST : error;
+        error = check_tap_is_free(name);
+        if (!error) {
+            error = attach(fd, name, flags | IFF_MULTI_QUEUE);
+        }
     }
     if (!error && ioctl(fd, TUNSETVNETHDRSZ, &size)) {
         error = errno;
@@ -269,9 +283,7 @@ set_offloads(const char *name, int fd)
         TSO = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN,
         USO = 0x20 | 0x40,      /* TUN_F_USO4, TUN_F_USO6: Linux 6.2. */
     };
-    static const unsigned int tries[] = {
-        TSO | TUN_F_UFO | USO, TSO | TUN_F_UFO, TSO,
-    };
+    static const unsigned int tries[] = { TSO | USO, TSO };
 
     for (size_t i = 0; i < ARRAY_SIZE(tries); i++) {
         if (!ioctl(fd, TUNSETOFFLOAD, tries[i])) {

@@ -3,9 +3,10 @@
  * Usage: connect-kernel TYPE NAME TYPE NAME [COMMAND...]
  *
  * TYPE is "internal", "tap" or "system".  Opens the ports, prints "ready", runs
- * COMMAND (by sh -c), or waits until its standard input ends.  Then, if the
- * word "remove" comes on standard input, deletes the ports as if the user had;
- * else it leaves what survives a process.
+ * each COMMAND (by sh -c), or waits for one of these words on standard input:
+ *
+ *     quit        (or end of file) ends as a daemon does: devices stay.
+ *     remove      deletes the ports first, as if the user had.
  *
  * Uses the ports' own code with a datapath that has no flows. */
 #include <config.h>
@@ -28,6 +29,7 @@
 
 static struct vhost_pool *pool;
 static struct port ports[2];
+static atomic_bool ready;       /* Both are open. */
 static atomic_uint64_t n_packets[2], n_gso[2], n_partial[2], n_vlan[2];
 static atomic_uint64_t n_drops[2][N_DROP_REASONS];
 
@@ -60,7 +62,12 @@ datapath_receive(struct port *port, struct vhost_packet packets[],
 {
     struct port *peer = &ports[!port->index];
     struct vhost_packet *list[VHOST_BATCH];
+    bool forward;
 
+    atomic_read_explicit(&ready, &forward, memory_order_acquire);
+    if (!forward) {
+        return;
+    }
     for (unsigned int i = 0; i < n; i++) {
         const struct virtio_net_hdr *vnet = &packets[i].vnet;
 
@@ -153,18 +160,22 @@ main(int argc, char *argv[])
     }
     open_port(0, argv[1], argv[2]);
     open_port(1, argv[3], argv[4]);
+    atomic_store_explicit(&ready, true, memory_order_release);
     puts("ready");
     fflush(stdout);
 
+    bool delete = false;
     int status = 0;
+    if (argc == 5 && fgets(line, sizeof line, stdin)) {
+        delete = !strcmp(line, "remove\n");
+    }
     for (int i = 5; i < argc; i++) {
         status |= system(argv[i]);
     }
-    bool delete = argc > 5;
-    while (argc == 5 && fgets(line, sizeof line, stdin)) {
-        delete = !strcmp(line, "remove\n");
-    }
 
+    /* As a datapath does it: nothing is sent to a port that is closing. */
+    atomic_store_relaxed(&ready, false);
+    vhost_synchronize();
     for (int i = 0; i < 2; i++) {
         print_counters(i);
         close_port(i, delete);
