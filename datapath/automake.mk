@@ -42,7 +42,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/receive.c \
 	datapath/thread.c \
 	datapath/transmit.c \
-	datapath/unixctl.c
+	datapath/unixctl.c \
+	datapath/upcall.c
 # The hot path is worth more inlining than -O2 does.
 datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS) -O3
 DATAPATH_LDADD = datapath/libdatapath.a $(VHOST_LDADD)

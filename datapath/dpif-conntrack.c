@@ -181,7 +181,9 @@ static int
 provider_ct_set_timeout_policy(struct dpif *dpif,
                                const struct ct_dpif_timeout_policy *policy)
 {
-    return timeout_policy_update(dpif_ct(dpif), policy);
+    struct timeout_policy tp = { .policy = *policy };
+
+    return timeout_policy_update(dpif_ct(dpif), &tp);
 }
 
 static int

@@ -16,6 +16,9 @@
 
 VLOG_DEFINE_THIS_MODULE(dpif_flow);
 
+/* Flows that one call of a dump returns at most. */
+#define FLOW_DUMP_BATCH 50
+
 /* What flow keys in Netlink form can hold of what we match. */
 static const struct odp_support support = {
     .max_vlan_headers = SIZE_MAX,
@@ -332,8 +335,8 @@ struct flow_dump {
 struct flow_dump_thread {
     struct dpif_flow_dump_thread up;
     struct flow_dump *dump;
-    struct odputil_keybuf keys[FLOW_DUMP_MAX_BATCH];
-    struct odputil_keybuf masks[FLOW_DUMP_MAX_BATCH];
+    struct odputil_keybuf keys[FLOW_DUMP_BATCH];
+    struct odputil_keybuf masks[FLOW_DUMP_BATCH];
 };
 
 static struct dpif_flow_dump *
@@ -382,11 +385,11 @@ provider_flow_dump_next(struct dpif_flow_dump_thread *thread_,
         = CONTAINER_OF(thread_, struct flow_dump_thread, up);
     struct flow_dump *dump = thread->dump;
     struct datapath *dp = dpif_datapath(dump->up.dpif);
-    struct megaflow *found[FLOW_DUMP_MAX_BATCH];
+    struct megaflow *found[FLOW_DUMP_BATCH];
     int n = 0;
 
     ovs_mutex_lock(&dump->mutex);
-    while (!dump->done && n < MIN(max_flows, FLOW_DUMP_MAX_BATCH)) {
+    while (!dump->done && n < MIN(max_flows, FLOW_DUMP_BATCH)) {
         struct cmap_node *node = cmap_next_position(&dp->flows.by_ufid,
                                                     &dump->position);
         if (!node) {

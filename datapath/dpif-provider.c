@@ -19,6 +19,7 @@
 #include "dpif-netdev.h"
 #include "hash.h"
 #include "netdev.h"
+#include "netdev-vport.h"
 #include "openvswitch/poll-loop.h"
 #include "openvswitch/vlog.h"
 #include "packets.h"
@@ -315,7 +316,7 @@ provider_port_add(struct dpif *dpif, struct netdev *netdev,
         error = EEXIST;
     }
     if (!error) {
-        error = port_create(dp, netdev, netdev_get_type(netdev), *numberp,
+        error = dp_port_create(dp, netdev, netdev_get_type(netdev), *numberp,
                             &port);
     }
     if (!error) {
@@ -350,7 +351,7 @@ port_remove(struct datapath *dp, struct port *port)
     ports_changed(dp, node->name);
     shash_delete(&dp->ports_by_name, node);
     ovs_mutex_unlock(&dp->port_mutex);
-    port_destroy(port);
+    dp_port_destroy(port);
 }
 
 static int

@@ -26,7 +26,7 @@ BUILD_ASSERT_DECL(offsetof(struct flow_key, tun_id) == 128);
     } while (0)
 
 static bool
-is_arp(const struct flow *flow)
+kind_is_arp(const struct flow *flow)
 {
     return flow->dl_type == htons(ETH_TYPE_ARP)
            || flow->dl_type == htons(ETH_TYPE_RARP);
@@ -64,7 +64,7 @@ move_fields(struct flow_key *dst, struct flow *src, const struct flow *kind)
     MOVE(ct_mark, ct_mark);
     MOVE(dp_hash, dp_hash);
 
-    if (is_arp(kind)) {
+    if (kind_is_arp(kind)) {
         MOVE(arp_sha, arp_sha);
         MOVE(arp_tha, arp_tha);
     } else {

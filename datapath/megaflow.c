@@ -9,6 +9,7 @@
 #include "datapath/flow-convert.h"
 #include "datapath/program.h"
 #include "dpif.h"
+#include "odp-util.h"
 #include "openvswitch/vlog.h"
 #include "util.h"
 

@@ -167,8 +167,8 @@ flow_key_mix(uint64_t a, uint64_t b)
 }
 
 static inline bool
-megaflow_block_matches(const uint64_t *key, const uint64_t *mask,
-                       const uint64_t *flow)
+megaflow_block_matches(const __u64 *key, const __u64 *mask,
+                       const __u64 *flow)
 {
     uint64_t diff = 0;
 

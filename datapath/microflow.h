@@ -27,7 +27,7 @@ struct microflow_cache {
 static inline uint64_t
 microflow_hash(const struct flow_key *key, unsigned int blocks)
 {
-    const uint64_t *w = (const uint64_t *) key->words;
+    const __u64 *w = key->words;
     uint64_t hash = flow_key_mix(w[0], w[1]) ^ flow_key_mix(w[2], w[3])
                     ^ flow_key_mix(w[4] ^ w[7], w[5]);
 

@@ -2,6 +2,8 @@
 #include <config.h>
 #include "datapath/private.h"
 
+#include <errno.h>
+
 #include "netdev.h"
 #include "netdev-provider.h"
 #include "netdev-vport.h"
@@ -73,7 +75,7 @@ port_class_for(const struct netdev *netdev)
 }
 
 int
-port_create(struct datapath *dp, struct netdev *netdev, const char *type,
+dp_port_create(struct datapath *dp, struct netdev *netdev, const char *type,
             odp_port_t number, struct port **portp)
 {
     struct port *port = xzalloc(sizeof *port);
@@ -100,7 +102,7 @@ port_create(struct datapath *dp, struct netdev *netdev, const char *type,
                       err ? err : ovs_strerror(error));
             free(err);
             port->class = NULL;
-            port_destroy(port);
+            dp_port_destroy(port);
             return error;
         }
     }
@@ -109,7 +111,7 @@ port_create(struct datapath *dp, struct netdev *netdev, const char *type,
 }
 
 void
-port_destroy(struct port *port)
+dp_port_destroy(struct port *port)
 {
     if (port->class) {
         /* Whoever sends to a port is online: once everybody has been offline,

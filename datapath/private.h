@@ -24,7 +24,6 @@
 #include "datapath/port.h"
 #include "dpif.h"
 #include "fat-rwlock.h"
-#include "hmap.h"
 #include "openvswitch/shash.h"
 #include "ovs-rcu.h"
 #include "sset.h"
@@ -40,6 +39,9 @@ struct seq;
 #define VIRTIO_NET_F_GUEST_USO4 54
 #define VIRTIO_NET_F_GUEST_USO6 55
 #define VIRTIO_NET_F_HOST_USO 56
+#endif
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
 #endif
 
 #define DP_MAX_PORTS 65536          /* Ports of all datapaths together. */
@@ -357,11 +359,11 @@ void upcall_action(struct datapath *, struct dp_packet *packet, bool steal,
 
 /* Opens 'netdev' as port 'number' of 'dp'.  Main thread.  Returns 0 and the
  * port, or a positive errno value after logging why. */
-int port_create(struct datapath *, struct netdev *, const char *type,
+int dp_port_create(struct datapath *, struct netdev *, const char *type,
                 odp_port_t number, struct port **);
 
 /* Closes 'port', which is in no table any more.  Main thread. */
-void port_destroy(struct port *);
+void dp_port_destroy(struct port *);
 
 /* Adds up the counters of 'port' over all threads. */
 void port_get_counters(const struct port *, struct port_counters *sum);

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "coverage.h"
+#include "datapath/program.h"
 #include "dp-packet.h"
 #include "flow.h"
 #include "timeval.h"
@@ -64,7 +65,7 @@ parse_packet(const struct port *port, struct vhost_packet *packet,
 static uint32_t
 key_hash(const struct flow_key *key, unsigned int blocks)
 {
-    const uint64_t *w = (const uint64_t *) key->words;
+    const __u64 *w = key->words;
 
     return blocks & FLOW_KEY_WIDE_L3
            ? symmetric_hash(w[8] ^ w[9], w[10] ^ w[11], key->tp_src,

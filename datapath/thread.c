@@ -6,6 +6,7 @@
 #include <config.h>
 #include "datapath/private.h"
 
+#include <errno.h>
 #include <sys/mman.h>
 
 #include "openvswitch/vlog.h"

@@ -8,6 +8,8 @@
 #include <config.h>
 #include "datapath/private.h"
 
+#include <errno.h>
+
 #include "coverage.h"
 #include "datapath/program.h"
 #include "dp-packet.h"

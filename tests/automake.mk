@@ -54,6 +54,20 @@ sanitize: $(OVS_STAMP)
 check-sanitize: sanitize foreign/stamp
 	SLUICE_TEST_PATIENCE=10 $(MAKE) -C sanitize check
 
+# Benchmarks: `make bench' builds and runs them.  Their programs are for the
+# processor that they are built on.
+BENCH_CFLAGS = $(AM_CFLAGS) -O3 -march=native
+EXTRA_PROGRAMS = tests/bench/vhost-gen tests/bench/vhost-yardstick
+tests_bench_vhost_gen_SOURCES = tests/bench/frontend.c tests/bench/frontend.h \
+	tests/bench/traffic.h tests/bench/vhost-gen.c
+tests_bench_vhost_gen_CFLAGS = $(BENCH_CFLAGS)
+tests_bench_vhost_yardstick_SOURCES = tests/bench/vhost-yardstick.c
+tests_bench_vhost_yardstick_CFLAGS = $(BENCH_CFLAGS)
+CLEANFILES += $(EXTRA_PROGRAMS)
+EXTRA_DIST += tests/bench/switch
+.PHONY: bench
+bench: all $(EXTRA_PROGRAMS) tests/atlocal foreign/stamp
+	$(srcdir)/tests/bench/switch $(BENCHFLAGS)
 
 # The pool of service threads.
 check_PROGRAMS += tests/vhost/test-pool
@@ -70,17 +84,7 @@ check_PROGRAMS += tests/datapath/connect-kernel
 tests_datapath_connect_kernel_SOURCES = tests/datapath/connect-kernel.c
 tests_datapath_connect_kernel_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
 
-# Benchmarks: `make bench' builds and runs them.  Their programs are for the
-# processor that they are built on.
-BENCH_CFLAGS = $(AM_CFLAGS) -O3 -march=native
-EXTRA_PROGRAMS = tests/bench/vhost-gen tests/bench/vhost-yardstick
-tests_bench_vhost_gen_SOURCES = tests/bench/frontend.c tests/bench/frontend.h \
-	tests/bench/traffic.h tests/bench/vhost-gen.c
-tests_bench_vhost_gen_CFLAGS = $(BENCH_CFLAGS)
-tests_bench_vhost_yardstick_SOURCES = tests/bench/vhost-yardstick.c
-tests_bench_vhost_yardstick_CFLAGS = $(BENCH_CFLAGS)
-CLEANFILES += $(EXTRA_PROGRAMS)
-EXTRA_DIST += tests/bench/switch
-.PHONY: bench
-bench: all $(EXTRA_PROGRAMS) tests/atlocal foreign/stamp
-	$(srcdir)/tests/bench/switch $(BENCHFLAGS)
+# The compact flow key against libopenvswitch's own parser.
+check_PROGRAMS += tests/datapath/test-flow-key
+tests_datapath_test_flow_key_SOURCES = tests/datapath/test-flow-key.c
+tests_datapath_test_flow_key_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)

@@ -8,13 +8,6 @@
 #include "schemas/vswitch-idl.h"
 #include "util.h"
 
-bool __wrap_dpif_is_netdev(const struct dpif *);
-bool
-__wrap_dpif_is_netdev(const struct dpif *dpif)
-{
-    return !strcmp(dpif->dpif_class->type, "netdev");
-}
-
 int
 main(int argc, char *argv[])
 {
