@@ -31,14 +31,14 @@ tests/guest/initrd: $(GUEST_FILES) foreign/stamp
 	@$(MKDIR_P) tests/guest
 	$(AM_V_GEN)$(srcdir)/tests/guest/make-guest foreign tests/guest
 distclean-local::
-	rm -rf foreign foreign.out sanitize
+	rm -rf foreign foreign.out sanitize autom4te.cache
 .PHONY: foreign
 foreign: foreign/stamp
 
 # TESTSUITEFLAGS: -jN, test numbers, -k KEYWORD, -v, -d (keep directories)...
 check-local: all $(check_PROGRAMS) $(TESTSUITE) tests/atlocal tests/guest/initrd
 	$(srcdir)/tests/sandbox bash $(TESTSUITE) -C tests $(TESTSUITEFLAGS)
-clean-local:
+clean-local::
 	test ! -f $(TESTSUITE) || bash $(TESTSUITE) -C tests --clean
 
 # The same with our code under AddressSanitizer and UBSan, in sanitize/.  Open
