@@ -242,7 +242,7 @@ testpmd_start () {
         *) vdevs="$vdevs --vdev=net_virtio_user$i,path=$arg"; i=$((i + 1)) ;;
         esac
     done
-    start "$name" dpdk-testpmd --lcores=0,1@0-$(($(nproc) - 1)) --no-huge \
+    start "$name" stdbuf -oL dpdk-testpmd --lcores=0,1@0-$(($(nproc) - 1)) --no-huge \
         --no-pci --no-telemetry --no-shconf --file-prefix="$SLUICE_TEST$name" \
         -m 128 $vdevs -- -i --total-num-mbufs=16384 $options
     testpmd_await "$name"
