@@ -136,10 +136,6 @@ stop_all () {
 
 # ----------------------------------------------- Database and switch -----
 
-# What the tests drive: ours, or the genuine program where a test says so.
-: ${SLUICE_TEST_DB:=ovsdb-server}
-: ${SLUICE_TEST_SWITCH:=sluice-vswitchd}
-
 # db_start [OPTION...]: starts the database server on $OVS_RUNDIR/db.sock with
 # an empty Open_vSwitch database (or the one that is there).
 db_start () {
