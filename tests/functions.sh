@@ -27,7 +27,7 @@ machine_start () {
     SLUICE_TEST=${OVS_RUNDIR##*.}
     MACHINE=$SLUICE_TEST
     OVS_DBDIR=$PWD OVS_LOGDIR=$PWD OVS_SYSCONFDIR=$PWD
-    ASAN_OPTIONS=log_path=$PWD/sanitizer:abort_on_error=0:detect_leaks=1
+    ASAN_OPTIONS=log_path=$PWD/sanitizer:detect_leaks=1:fast_unwind_on_malloc=0
     UBSAN_OPTIONS=log_path=$PWD/sanitizer:print_stacktrace=1
     LSAN_OPTIONS=suppressions=$abs_srcdir/lsan.supp:print_suppressions=0
     export SLUICE_TEST OVS_RUNDIR OVS_DBDIR OVS_LOGDIR OVS_SYSCONFDIR
