@@ -65,9 +65,11 @@ struct vhost_pool {
 
     struct ovs_mutex mutex;
     pthread_cond_t removed;     /* A MAIL_REMOVE is done. */
-    struct vhost_thread *threads[MAX_THREADS] OVS_GUARDED;
-    unsigned int n_threads OVS_GUARDED;
     struct ovs_list sources OVS_GUARDED; /* Of struct vhost_source_state. */
+
+    /* Changed by the main thread alone, which holds 'mutex' while it does. */
+    struct vhost_thread *threads[MAX_THREADS];
+    unsigned int n_threads;
 };
 
 struct vhost_source_state {
@@ -152,10 +154,10 @@ struct vhost_thread {
 
     /* Mail. */
     struct ovs_mutex mail_mutex;
-    struct ovs_list mail OVS_GUARDED_BY(mail_mutex);
+    struct ovs_list mail OVS_GUARDED; /* Under mail_mutex. */
     atomic_bool has_mail;
     atomic_bool asleep;         /* Mail must be announced on 'wake_fd'. */
-    bool stop OVS_GUARDED_BY(mail_mutex); /* Asks it to end. */
+    bool stop OVS_GUARDED;      /* Asks it to end; under mail_mutex. */
 
     /* Set when the thread is created, or under the pool's mutex. */
     pthread_t pthread;

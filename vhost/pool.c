@@ -48,8 +48,9 @@ thread_send_mail(struct vhost_thread *thread, struct mail *mail)
 
 /* Makes 'thread' the owner of 'state', which has none. */
 static void
-source_give(struct vhost_source_state *state, struct vhost_thread *thread)
-    OVS_REQUIRES(thread->pool->mutex)
+source_give(struct vhost_pool *pool OVS_UNUSED,
+            struct vhost_source_state *state, struct vhost_thread *thread)
+    OVS_REQUIRES(pool->mutex)
 {
     state->owner = thread;
     state->phase = MOVING;
@@ -188,10 +189,10 @@ choose_source_to_move(struct vhost_thread *thread, unsigned int load,
 /* Moves a source from 'thread', which is busy, to one that is less so, if that
  * is better for both. */
 static void
-move_one(struct vhost_thread *thread, unsigned int load, uint64_t elapsed)
-    OVS_REQUIRES(thread->pool->mutex)
+move_one(struct vhost_pool *pool, struct vhost_thread *thread,
+         unsigned int load, uint64_t elapsed)
+    OVS_REQUIRES(pool->mutex)
 {
-    struct vhost_pool *pool = thread->pool;
     struct vhost_thread *other = NULL;
     unsigned int other_load = load;
 
@@ -221,7 +222,7 @@ move_one(struct vhost_thread *thread, unsigned int load, uint64_t elapsed)
         state->moved = thread->now;
         counter_add(&state->migrations, 1);
         counter_add(&thread->migrations, 1);
-        source_give(state, other);
+        source_give(pool, state, other);
     }
 }
 
@@ -241,7 +242,7 @@ pool_balance(struct vhost_thread *thread)
     atomic_store_relaxed(&thread->load_time, thread->now);
 
     if (load > 700 && thread->n_hot > 1 && !ovs_mutex_trylock(&pool->mutex)) {
-        move_one(thread, load, elapsed);
+        move_one(pool, thread, load, elapsed);
         ovs_mutex_unlock(&pool->mutex);
     }
 
@@ -271,8 +272,8 @@ thread_hand_over(struct vhost_thread *thread)
         if (state->owner == thread && !state->pinned) {
             hot_set_remove(thread, state);
             thread->n_sources--;
-            source_give(state, pool_choose_thread(pool,
-                                                  state->source->numa_node));
+            source_give(pool, state,
+                        pool_choose_thread(pool, state->source->numa_node));
         }
     }
     ovs_mutex_unlock(&pool->mutex);
@@ -526,7 +527,7 @@ vhost_pool_add(struct vhost_pool *pool, struct vhost_source *source)
     source->state = state;
     ovs_mutex_lock(&pool->mutex);
     ovs_list_push_back(&pool->sources, &state->pool_node);
-    source_give(state, pool_choose_thread(pool, source->numa_node));
+    source_give(pool, state, pool_choose_thread(pool, source->numa_node));
     ovs_mutex_unlock(&pool->mutex);
 }
 

@@ -51,8 +51,9 @@ struct vhost_seg {
 
 /* A frame: 'head_len' bytes at 'head', followed by the bytes of 'segs'.
  *
- * 'head' is private memory, writable by the thread that holds the packet: in
- * 'buf' for a packet from a guest, anywhere for one from elsewhere. */
+ * 'head' is private memory, writable by the thread that holds the packet, and
+ * so are the VHOST_HEADROOM bytes before it: in 'buf' for a packet from a
+ * guest, anywhere for one from elsewhere. */
 struct vhost_packet {
     uint8_t *head;              /* First byte of the Ethernet header. */
     struct vhost_seg *segs;     /* What follows the head, in order. */
@@ -62,9 +63,10 @@ struct vhost_packet {
     struct virtio_net_hdr vnet; /* Offload request that came with it (virtio
                                  * 1.2 section 5.1.6), host byte order, NOT
                                  * checked against the frame's contents. */
-    uint16_t user16;            /* Free for the holder... */
-    uint32_t user32[2];
-    void *user[2];              /* ...and these. */
+    uint16_t l3_ofs;            /* Set by who parses the packet: offsets in */
+    uint16_t l4_ofs;            /* the frame, UINT16_MAX if there is none. */
+    uint32_t hash;              /* Likewise: a symmetric hash of its flow. */
+    void *user;                 /* Free for the holder. */
     uint8_t headroom[VHOST_HEADROOM] __attribute__((aligned(64)));
     uint8_t buf[VHOST_HEAD_MAX];
 };

@@ -308,8 +308,8 @@ feeder_main(void *feeder_)
             struct queue *q = feeder->queues[i];
             uint64_t backlog = queue_backlog(q);
 
-            if (backlog < 256) {
-                queue_send(q, 256 - backlog);
+            if (backlog < 1024) {
+                queue_send(q, 1024 - backlog);
             }
         }
         usleep(50);
@@ -753,6 +753,77 @@ bench_latency(void)
     }
 }
 
+/* Not a test: prints what it costs to poll a source that has no work. */
+static void
+bench_empty(void)
+{
+    enum { N = 32 };
+    struct vhost_pool *pool = create_pool(1, "1");
+    struct queue *queues[N];
+
+    for (int i = 0; i < N; i++) {
+        queues[i] = queue_create(i);
+        vhost_pool_add(pool, &queues[i]->source);
+    }
+
+    struct vhost_thread_stats before = thread_stats(pool);
+    uint64_t start = now_ns();
+    while (now_ns() < start + 1000000000) {
+        queue_send(queues[random_range(N)], 1);
+        spend(2000);
+    }
+    struct vhost_thread_stats after = thread_stats(pool);
+    printf("%.1f ns per poll, of which 1 in %.0f found work, all included\n",
+           (double) (now_ns() - start) / (after.polls - before.polls),
+           (double) (after.polls - before.polls) / (after.hits - before.hits));
+    for (int i = 0; i < N; i++) {
+        remove_queue(pool, queues[i]);
+        queue_destroy(queues[i]);
+    }
+    vhost_pool_destroy(pool);
+}
+
+/* Not a test: prints how fast a busy source is alone, and among idle ones. */
+static void
+bench_neighbours(void)
+{
+    enum { N = 1000 };
+    struct vhost_pool *pool = create_pool(1, "1");
+    struct queue *queues[N];
+    struct queue *busy = queue_create(N);
+    struct feeder feeder;
+
+    busy->work_ns = 50;
+    vhost_pool_add(pool, &busy->source);
+    feeder_start(&feeder, &busy, 1);
+    for (int round = 0; round < 6; round++) {
+        int n = round % 2 ? N : 0;
+
+        for (int i = 0; i < n; i++) {
+            queues[i] = queue_create(i);
+            vhost_pool_add(pool, &queues[i]->source);
+        }
+        usleep(200000);
+
+        struct vhost_thread_stats before = thread_stats(pool);
+        usleep(1000000);
+        struct vhost_thread_stats after = thread_stats(pool);
+        printf("%4d idle neighbours: busy %.1f ns per packet, "
+               "%.2f M packets/s\n", n,
+               (double) (after.busy_ns - before.busy_ns)
+               / (after.packets - before.packets),
+               (after.packets - before.packets) / 1e6);
+        for (int i = 0; i < n; i++) {
+            remove_queue(pool, queues[i]);
+            queue_destroy(queues[i]);
+        }
+    }
+    feeder_stop(&feeder);
+    remove_queue(pool, busy);
+    queue_destroy(busy);
+    vhost_pool_destroy(pool);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -770,6 +841,8 @@ main(int argc, char *argv[])
         { "synchronize", test_synchronize },
         { "config", test_config },
         { "bench-latency", bench_latency },
+        { "bench-empty", bench_empty },
+        { "bench-neighbours", bench_neighbours },
     };
 
     set_program_name(argv[0]);
