@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -943,6 +944,92 @@ test_stop_and_go(void)
     }
 }
 
+/* --- The dirty log --- */
+
+/* Page number of part 'part' (descriptors 0, device area 8) of ring 'index'. */
+#define RING_PAGE(INDEX, PART) (FE_MEMORY / 2 / 4096 + (INDEX) * 16 + (PART))
+
+/* Expects the 'n' pages of 'pages' to be marked and no others, and clears all.
+ * The pool may have asked for kicks, or not to have them, besides: the device
+ * areas of both rings may be marked. */
+static void
+expect_pages(uint8_t *log, const unsigned int pages[], size_t n)
+{
+    uint8_t expected[2 * FE_MEMORY / 4096 / 8] = { 0 };
+
+    for (size_t i = 0; i < n; i++) {
+        FE_AWAIT(log[pages[i] / 8] >> pages[i] % 8 & 1);
+        expected[pages[i] / 8] |= 1 << pages[i] % 8;
+    }
+    for (int i = 0; i < 2; i++) {
+        unsigned int page = RING_PAGE(i, 8);
+
+        expected[page / 8] |= log[page / 8] & (1 << page % 8);
+    }
+    for (size_t i = 0; i < sizeof expected; i++) {
+        FE_CHECK(log[i] == expected[i]);
+        log[i] = 0;
+    }
+}
+
+static void
+test_dirty_log(void)
+{
+    static const uint64_t features[] = { SPLIT, PACKED };
+
+    for (int i = 0; i < 2; i++) {
+        const size_t log_size = 2 * FE_MEMORY / 4096 / 8;
+        struct front_end fe;
+        union vhost_user_payload payload;
+
+        create_device();
+        fe_connect(&fe, path);
+        fe_negotiate(&fe, features[i], BIT(VHOST_USER_PROTOCOL_F_LOG_SHMFD));
+        for (unsigned int j = 0; j < 2; j++) {
+            fe_start_ring(&fe, j, FE_RING, i ? 0x80008000 : 0);
+        }
+        FE_AWAIT(status().running);
+        expect_works(&fe);
+
+        /* Migration begins. */
+        int fd = memfd_create("log", MFD_CLOEXEC);
+        FE_CHECK(!ftruncate(fd, log_size));
+        uint8_t *log = mmap(NULL, log_size, PROT_READ | PROT_WRITE, MAP_SHARED,
+                            fd, 0);
+        struct vhost_user_log base = { .mmap_size = log_size };
+        fe_send_fds(&fe, VHOST_USER_SET_LOG_BASE, VHOST_USER_VERSION, &base,
+                    sizeof base, &fd, 1);
+        FE_CHECK(fe_reply(&fe, VHOST_USER_SET_LOG_BASE, &payload, NULL) >= 0);
+        fe_send_u64(&fe, VHOST_USER_SET_FEATURES,
+                    fe.features | BIT(VHOST_F_LOG_ALL), -1);
+        fe_get_u64(&fe, VHOST_USER_GET_FEATURES);
+
+        /* A packet that crosses into the third page; the ring. */
+        fe_desc(&fe.rings[0], 0, fe_buffer(2) - 100, 4000, WRITE, 0);
+        fe_offer(&fe.rings[0], 0);
+        FE_AWAIT(transmit(1, 1000, VHOST_TRY) == 1);
+        expect_pages(log, (unsigned int[]) { 1, 2, RING_PAGE(0, i ? 0 : 8) },
+                     3);
+
+        /* What the guest sends is only read. */
+        expect_works(&fe);
+        expect_pages(log, (unsigned int[]) { RING_PAGE(1, i ? 0 : 8) }, 1);
+
+        /* It ends. */
+        fe_send_u64(&fe, VHOST_USER_SET_FEATURES, fe.features, -1);
+        fe_get_u64(&fe, VHOST_USER_GET_FEATURES);
+        memset(log, 0, log_size);
+        fe_desc(&fe.rings[0], 0, fe_buffer(2), 4000, WRITE, 0);
+        fe_offer(&fe.rings[0], 0);
+        FE_AWAIT(transmit(1, 1000, VHOST_TRY) == 1);
+        expect_pages(log, NULL, 0);
+        munmap(log, log_size);
+        close(fd);
+        fe_close(&fe);
+        vhost_device_destroy(device);
+    }
+}
+
 /* --- Behind an IOMMU --- */
 
 #define IOVA 0x700000000000ull  /* Where the guest maps its memory. */
@@ -1094,6 +1181,7 @@ static const struct test {
     { "stop-and-go", test_stop_and_go },
     { "memory-changes", test_memory_changes },
     { "truncated-memory", test_truncated_memory },
+    { "dirty-log", test_dirty_log },
     { "iotlb", test_iotlb },
     { "no-leaks", test_no_leaks },
 };
