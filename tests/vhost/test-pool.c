@@ -687,6 +687,53 @@ test_synchronize(void)
     }
 }
 
+/* With somebody else on the same CPU, waiting in vain doesn't take it away. */
+static void *
+hog_main(void *stop_)
+{
+    atomic_bool *stop = stop_;
+    bool stopped;
+    cpu_set_t cpus;
+
+    CPU_ZERO(&cpus);
+    CPU_SET(0, &cpus);
+    pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
+    do {
+        atomic_read_relaxed(stop, &stopped);
+    } while (!stopped);
+    return NULL;
+}
+
+static void
+test_overcommit(void)
+{
+    struct vhost_pool *pool = create_pool(1, "0");
+    struct queue *q = queue_create(0);
+    atomic_bool stop = false;
+    pthread_t hog = ovs_thread_create("hog", hog_main, &stop);
+    uint64_t start = now_ns(), end = start + UINT64_C(3000000000);
+    struct vhost_thread_stats before = thread_stats(pool);
+
+    vhost_pool_add(pool, &q->source);
+    for (uint64_t t = start; t < end; t += 40000) {
+        queue_send(q, 1);
+        while (now_ns() < t) {
+            sched_yield();
+        }
+    }
+    struct vhost_thread_stats after = thread_stats(pool);
+    double spin = (double) (after.spin_ns - before.spin_ns) / (end - start);
+    printf("%.1f %% of the CPU spent waiting\n", spin * 100);
+    atomic_store_relaxed(&stop, true);
+    xpthread_join(hog, NULL);
+    remove_queue(pool, q);
+    queue_destroy(q);
+    vhost_pool_destroy(pool);
+    if (spin > .2) {
+        fail("polls although the CPU is wanted by others");
+    }
+}
+
 /* Bad parameters are refused in words. */
 static void
 test_config(void)
@@ -839,6 +886,7 @@ main(int argc, char *argv[])
         { "unwatchable", test_unwatchable },
         { "balance", test_balance },
         { "synchronize", test_synchronize },
+        { "overcommit", test_overcommit },
         { "config", test_config },
         { "bench-latency", bench_latency },
         { "bench-empty", bench_empty },
