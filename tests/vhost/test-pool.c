@@ -871,6 +871,41 @@ bench_neighbours(void)
     vhost_pool_destroy(pool);
 }
 
+/* Not a test: prints what it costs to add and remove a source. */
+static void
+bench_add(void)
+{
+    enum { N = 400, ROUNDS = 25 };
+    struct vhost_pool *pool = create_pool(2, NULL);
+    struct queue *queues[N];
+    uint64_t add = 0, remove = 0;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t t0, t1, t2;
+
+        for (int i = 0; i < N; i++) {
+            queues[i] = queue_create(i);
+        }
+        t0 = now_ns();
+        for (int i = 0; i < N; i++) {
+            vhost_pool_add(pool, &queues[i]->source);
+        }
+        t1 = now_ns();
+        for (int i = 0; i < N; i++) {
+            vhost_pool_remove(pool, &queues[i]->source);
+        }
+        t2 = now_ns();
+        add += t1 - t0;
+        remove += t2 - t1;
+        for (int i = 0; i < N; i++) {
+            queue_destroy(queues[i]);
+        }
+    }
+    printf("%.1f us to add, %.1f us to remove\n",
+           add / 1e3 / (N * ROUNDS), remove / 1e3 / (N * ROUNDS));
+    vhost_pool_destroy(pool);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -889,6 +924,7 @@ main(int argc, char *argv[])
         { "overcommit", test_overcommit },
         { "config", test_config },
         { "bench-latency", bench_latency },
+        { "bench-add", bench_add },
         { "bench-empty", bench_empty },
         { "bench-neighbours", bench_neighbours },
     };
