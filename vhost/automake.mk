@@ -19,6 +19,8 @@ vhost_libvhost_a_SOURCES = \
 	vhost/protocol.c \
 	vhost/queue.c \
 	vhost/quiesce.c \
+	vhost/ring-state.c \
+	vhost/ring-state.h \
 	vhost/service.c \
 	vhost/sigbus.c \
 	vhost/socket.c \

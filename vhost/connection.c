@@ -202,6 +202,16 @@ vhost_connection_is_dead(const struct vhost_connection *c)
     return poll(&pfd, 1, 0) > 0 && pfd.revents & (POLLRDHUP | POLLHUP);
 }
 
+pid_t
+vhost_connection_peer(const struct vhost_connection *c)
+{
+    struct ucred cred = { .pid = -1 };
+    socklen_t len = sizeof cred;
+
+    getsockopt(c->fd, SOL_SOCKET, SO_PEERCRED, &cred, &len);
+    return cred.pid;
+}
+
 int
 vhost_message_send(int sock, const struct vhost_message *msg, int fd)
 {

@@ -5,6 +5,7 @@
 #include <config.h>
 #include "vhost/device.h"
 #include "vhost/ring.h"
+#include "vhost/ring-state.h"
 
 #include <errno.h>
 #include <linux/mempolicy.h>
@@ -87,7 +88,9 @@ destroy_cb(void *dev_)
 
     vhost_service_remove(dev);
     vhost_socket_close(dev);
+    dev->leaving = true;
     vhost_device_disconnect(dev);
+    vhost_ring_state_close(dev);
 }
 
 void
@@ -109,7 +112,7 @@ vhost_device_destroy(struct vhost_device *dev)
 void
 vhost_device_connected(struct vhost_device *dev, int fd)
 {
-    VLOG_INFO("%s: front-end connected on %s", dev->name, dev->path);
+    VLOG_INFO_RL(&rl, "%s: front-end connected on %s", dev->name, dev->path);
     dev->connection = vhost_connection_create(dev, fd);
     ovs_mutex_lock(&dev->mutex);
     dev->status.n_connects++;
@@ -138,10 +141,11 @@ vhost_device_disconnect(struct vhost_device *dev)
     if (!dev->connection) {
         return;
     }
-    VLOG_INFO("%s: front-end disconnected from %s", dev->name, dev->path);
+    VLOG_INFO_RL(&rl, "%s: front-end disconnected from %s", dev->name,
+                 dev->path);
+    vhost_device_reset(dev);
     vhost_connection_destroy(dev->connection);
     dev->connection = NULL;
-    vhost_device_reset(dev);
     vhost_dirty_log_clear(dev);
     vhost_device_set_memory(dev, NULL);
     dev->protocol_features = 0;
@@ -248,7 +252,8 @@ vhost_device_update(struct vhost_device *dev)
     }
     if (new.running != old.running) {
         new.numa_node = new.running ? numa_node_of(first->desc) : -1;
-        VLOG_INFO("%s: link is %s", dev->name, new.running ? "up" : "down");
+        VLOG_INFO_RL(&rl, "%s: link is %s", dev->name,
+                     new.running ? "up" : "down");
     }
     ovs_mutex_lock(&dev->mutex);
     dev->status = new;

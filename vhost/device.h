@@ -58,6 +58,9 @@ struct vhost_device {
     struct vhost_steering *steering;    /* Receive queues; RCU by
                                          * vhost_synchronize(). */
 
+    uint8_t *ring_states;       /* The file of ring-state.c, NULL if none. */
+    bool leaving;               /* It's us who go, not the front-end. */
+
     bool broken;                /* Set by any thread, also in a signal
                                  * handler: guest memory has gone. */
     struct ovs_mutex mutex;     /* Protects 'status'. */
@@ -111,6 +114,8 @@ struct vhost_connection *vhost_connection_create(struct vhost_device *,
 void vhost_connection_destroy(struct vhost_connection *);
 /* True if the front-end has closed its end. */
 bool vhost_connection_is_dead(const struct vhost_connection *);
+/* The process at the other end. */
+pid_t vhost_connection_peer(const struct vhost_connection *);
 /* Takes fd number 'i' out of 'msg': it's the caller's now. */
 int vhost_message_take_fd(struct vhost_message *, unsigned int i);
 /* Sends 'size' bytes of 'msg->payload' as the reply to it. */

@@ -275,20 +275,28 @@ get_status(struct vhost_device *dev, struct vhost_message *msg)
 
 /* --- Memory --- */
 
+/* The region of 'dev' that is 'wanted' of 'fd', NULL if it has none. */
+static struct vhost_region *
+find_region(const struct vhost_device *dev,
+            const struct vhost_user_region *wanted, int fd)
+{
+    for (unsigned int i = 0; dev->memory && i < dev->memory->n; i++) {
+        if (vhost_region_is(dev->memory->regions[i], wanted, fd)) {
+            return dev->memory->regions[i];
+        }
+    }
+    return NULL;
+}
+
 /* Makes a region of 'wanted' for 'memory': that of the present memory if it's
  * the same, else a new one. */
 static char *
 add_region(struct vhost_device *dev, struct vhost_memory *memory,
            const struct vhost_user_region *wanted, int fd)
 {
-    struct vhost_region *region = NULL;
+    struct vhost_region *region = find_region(dev, wanted, fd);
     char *error = NULL;
 
-    for (unsigned int i = 0; dev->memory && i < dev->memory->n; i++) {
-        if (vhost_region_is(dev->memory->regions[i], wanted, fd)) {
-            region = dev->memory->regions[i];
-        }
-    }
     bool is_new = !region;
     if (is_new) {
         region = vhost_region_map(dev, wanted, fd, &error);
@@ -357,6 +365,10 @@ get_max_mem_slots(struct vhost_device *dev, struct vhost_message *msg)
 static char *
 add_mem_reg(struct vhost_device *dev, struct vhost_message *msg)
 {
+    /* QEMU before 8.1 adds, and removes, each region once per queue pair. */
+    if (find_region(dev, &msg->payload.mem_region.region, msg->fds[0])) {
+        return NULL;
+    }
     if (dev->memory && dev->memory->n >= VHOST_MAX_REGIONS) {
         return xasprintf("more than %d regions", VHOST_MAX_REGIONS);
     }
@@ -380,8 +392,7 @@ rem_mem_reg(struct vhost_device *dev, struct vhost_message *msg)
 
     if (!vhost_memory_remove(memory, region)) {
         vhost_memory_free(memory);
-        return xasprintf("there is no region of %#"PRIx64" bytes at %#"PRIx64,
-                         region->size, region->guest_address);
+        return NULL;            /* Removed before: see add_mem_reg(). */
     }
     vhost_device_set_memory(dev, memory);
     vhost_device_update(dev);

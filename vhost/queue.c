@@ -9,6 +9,7 @@
 #include <config.h>
 #include "vhost/device.h"
 #include "vhost/ring.h"
+#include "vhost/ring-state.h"
 
 #include <linux/virtio_config.h>
 #include <linux/virtio_net.h>
@@ -217,6 +218,9 @@ vhost_queue_start(struct vhost_queue *q)
         wrong = q->packed ? vhost_packed_start(q) : vhost_split_start(q);
     }
     if (!wrong) {
+        if (q->packed) {
+            vhost_ring_state_start(q);
+        }
         q->broken = q->told = false;
         q->n_held = 0;
         q->ready = true;
@@ -248,6 +252,7 @@ vhost_queue_stop(struct vhost_queue *q)
     vhost_queue_lock(q);
     q->ready = false;
     vhost_overflow_clear(q);
+    vhost_ring_state_stop(q, q->device->leaving);
     vhost_queue_unlock(q);
     q->started = false;
 }

@@ -5,6 +5,7 @@
  * wrap counter, which 'next_avail' and 'next_used' have in their top bit. */
 #include <config.h>
 #include "vhost/chain.h"
+#include "vhost/ring-state.h"
 
 #include <endian.h>
 
@@ -13,7 +14,7 @@
 #define FLAG_AVAIL (1 << VRING_PACKED_DESC_F_AVAIL)
 #define FLAG_USED (1 << VRING_PACKED_DESC_F_USED)
 
-/* Returns 'position' moved by 'n' slots, fewer than there are. */
+/* Returns 'position' moved by 'n' slots, at most as many as there are. */
 static inline uint16_t
 advance(const struct vhost_queue *q, uint16_t position, uint16_t n)
 {
@@ -52,10 +53,9 @@ is_available(uint16_t flags, uint16_t position)
 }
 
 bool
-vhost_packed_pending(const struct vhost_queue *q)
+vhost_packed_pending(const struct vhost_queue *q, uint16_t position)
 {
-    return is_available(read_desc(q, INDEX(q->next_avail)).flags,
-                        q->next_avail);
+    return is_available(read_desc(q, INDEX(position)).flags, position);
 }
 
 /* Follows the chain that begins with 'd', at 'chain->start'.  Returns false if
@@ -164,21 +164,86 @@ write_used(struct vhost_queue *q, uint16_t position,
     }
 }
 
+/* Gives the 'n' chains of 'used' back from 'position' on.  The first comes
+ * last: until then the driver looks no further. */
+static inline uint16_t
+write_batch(struct vhost_queue *q, uint16_t first,
+            const struct vhost_used *used, unsigned int n)
+{
+    uint16_t position = advance(q, first, used[0].slots);
+
+    for (unsigned int i = 1; i < n; i++) {
+        write_used(q, position, &used[i]);
+        position = advance(q, position, used[i].slots);
+    }
+    write_used(q, first, &used[0]);
+    return position;
+}
+
+static uint16_t
+end_of_batch(const struct vhost_queue *q, uint16_t position,
+             const struct vhost_used *used, unsigned int n)
+{
+    for (unsigned int i = 0; i < n; i++) {
+        position = advance(q, position, used[i].slots);
+    }
+    return position;
+}
+
 bool
 vhost_packed_complete(struct vhost_queue *q, const struct vhost_used *used,
                       unsigned int n)
 {
     uint16_t old = q->next_used;
-    uint16_t position = advance(q, old, used[0].slots);
 
-    /* The first comes last: until then the driver looks no further. */
-    for (unsigned int i = 1; i < n; i++) {
-        write_used(q, position, &used[i]);
-        position = advance(q, position, used[i].slots);
+    if (q->state) {
+        vhost_ring_state_begin(q->state, old, end_of_batch(q, old, used, n),
+                               used, n);
+        q->next_used = write_batch(q, old, used, n);
+        vhost_ring_state_commit(q->state);
+    } else {
+        q->next_used = write_batch(q, old, used, n);
     }
-    write_used(q, old, &used[0]);
-    q->next_used = position;
     return wants_call(q, old);
+}
+
+/* --- For ring-state.c --- */
+
+uint16_t
+vhost_packed_advance(const struct vhost_queue *q, uint16_t position,
+                     uint16_t n)
+{
+    return advance(q, position, n);
+}
+
+bool
+vhost_packed_was_given_back(const struct vhost_queue *q, uint16_t position)
+{
+    uint16_t flags = read_desc(q, INDEX(position)).flags;
+
+    return !(flags & FLAG_USED) == !WRAP(position);
+}
+
+bool
+vhost_packed_may_be_next(const struct vhost_queue *q, uint16_t position)
+{
+    /* Slots inside a chain of the last round keep the driver's flags: look on
+     * for one that doesn't. */
+    for (uint16_t i = INDEX(position); i < q->size; i++) {
+        if (!(read_desc(q, i).flags & FLAG_USED) == !!WRAP(position)) {
+            return true;
+        }
+    }
+    return false;
+}
+
+void
+vhost_packed_write_used(struct vhost_queue *q, uint16_t position,
+                        const struct vhost_used *used, unsigned int n)
+{
+    if (n) {
+        write_batch(q, position, used, n);
+    }
 }
 
 static void
@@ -193,10 +258,10 @@ set_device_event(struct vhost_queue *q, uint16_t flags)
 }
 
 void
-vhost_packed_arm(struct vhost_queue *q)
+vhost_packed_arm(struct vhost_queue *q, uint16_t position)
 {
     if (q->event_idx) {
-        __atomic_store_n(&q->device_event->off_wrap, htole16(q->next_avail),
+        __atomic_store_n(&q->device_event->off_wrap, htole16(position),
                          __ATOMIC_RELAXED);
     }
     set_device_event(q, q->event_idx ? VRING_PACKED_EVENT_FLAG_DESC

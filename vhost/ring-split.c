@@ -20,9 +20,9 @@ avail_idx(const struct vhost_queue *q)
 }
 
 bool
-vhost_split_pending(const struct vhost_queue *q)
+vhost_split_pending(const struct vhost_queue *q, uint16_t position)
 {
-    return avail_idx(q) != q->next_avail;
+    return avail_idx(q) != position;
 }
 
 /* Follows the chain that begins with 'd', the descriptor of 'chain->id'.
@@ -120,7 +120,8 @@ static bool
 wants_call(const struct vhost_queue *q, uint16_t old)
 {
     atomic_thread_fence(memory_order_seq_cst);
-    if (OVS_UNLIKELY(q->notify_on_empty) && !vhost_split_pending(q)) {
+    if (OVS_UNLIKELY(q->notify_on_empty)
+        && !vhost_split_pending(q, q->next_avail)) {
         return true;
     }
     if (!q->event_idx) {
@@ -176,11 +177,10 @@ avail_event(const struct vhost_queue *q)
 }
 
 void
-vhost_split_arm(struct vhost_queue *q)
+vhost_split_arm(struct vhost_queue *q, uint16_t position)
 {
     if (q->event_idx) {
-        __atomic_store_n(avail_event(q), htole16(q->next_avail),
-                         __ATOMIC_RELAXED);
+        __atomic_store_n(avail_event(q), htole16(position), __ATOMIC_RELAXED);
         if (q->logging) {
             vhost_dirty_log_mark(q->device, avail_event(q), sizeof(uint16_t));
         }

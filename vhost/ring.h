@@ -25,6 +25,7 @@
 #include "vhost/vhost.h"
 
 struct vhost_overflow;
+struct vhost_ring_state;
 
 #define VHOST_MIN_FRAME 14      /* An Ethernet header. */
 #define VHOST_PREFETCH 8        /* Packets ahead: measured, less loses 5 % at
@@ -88,6 +89,8 @@ struct vhost_queue {
      * wrap counter, as SET_VRING_BASE has it. */
     uint16_t next_avail;        /* Next entry that we take. */
     uint16_t next_used;         /* Next entry that we give back. */
+    uint16_t starved_at;        /* Receive queues: the end of the available
+                                 * buffers when they were too few. */
     uint16_t n_held;            /* Chains between vhost_receive() and
                                  * vhost_receive_done(). */
     bool broken;                /* The guest broke a rule of the ring. */
@@ -100,6 +103,8 @@ struct vhost_queue {
              bad_chains;
     uint64_t kicks;
 
+    struct vhost_ring_state *state;     /* Packed rings: outlives us; NULL if
+                                         * it doesn't. */
     struct vhost_overflow *overflow;    /* Receive queues; NULL until some
                                          * packet found no buffer. */
     struct vhost_used held[VHOST_BATCH];
@@ -164,14 +169,15 @@ bool vhost_split_complete(struct vhost_queue *, const struct vhost_used *,
 bool vhost_packed_complete(struct vhost_queue *, const struct vhost_used *,
                            unsigned int n);
 
-/* Asks the guest for kicks, or asks for none.  vhost_ring_pending() after a
- * full fence then tells if it has made something available before it saw. */
-void vhost_split_arm(struct vhost_queue *);
-void vhost_packed_arm(struct vhost_queue *);
+/* Asks the guest for a kick when it makes 'position' available, or for none.
+ * vhost_ring_pending() after a full fence then tells if it has done so before
+ * it saw that. */
+void vhost_split_arm(struct vhost_queue *, uint16_t position);
+void vhost_packed_arm(struct vhost_queue *, uint16_t position);
 void vhost_split_disarm(struct vhost_queue *);
 void vhost_packed_disarm(struct vhost_queue *);
-bool vhost_split_pending(const struct vhost_queue *);
-bool vhost_packed_pending(const struct vhost_queue *);
+bool vhost_split_pending(const struct vhost_queue *, uint16_t position);
+bool vhost_packed_pending(const struct vhost_queue *, uint16_t position);
 
 /* Points 'q' to its ring.  'desc', 'avail' and 'used' are ours.  Returns NULL,
  * or what is wrong with the addresses. */
@@ -208,19 +214,28 @@ vhost_ring_complete(struct vhost_queue *q, const struct vhost_used *used,
             : vhost_split_complete(q, used, n));
 }
 
+/* The ring position that we wait for the guest to make available. */
+static inline uint16_t
+vhost_awaited(const struct vhost_queue *q)
+{
+    return q->transmit ? q->next_avail : q->starved_at;
+}
+
 static inline bool
 vhost_ring_pending(const struct vhost_queue *q)
 {
-    return q->packed ? vhost_packed_pending(q) : vhost_split_pending(q);
+    return (q->packed
+            ? vhost_packed_pending(q, vhost_awaited(q))
+            : vhost_split_pending(q, vhost_awaited(q)));
 }
 
 static inline void
 vhost_ring_arm(struct vhost_queue *q)
 {
     if (q->packed) {
-        vhost_packed_arm(q);
+        vhost_packed_arm(q, vhost_awaited(q));
     } else {
-        vhost_split_arm(q);
+        vhost_split_arm(q, vhost_awaited(q));
     }
 }
 

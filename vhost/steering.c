@@ -5,9 +5,11 @@
  * 5.1.6.5.5).  We remember that per flow hash; a flow that the guest hasn't
  * sent is spread by its hash over the enabled queues.
  *
- * The table has one entry per low bits of the hash and keeps the rest as a tag,
- * so a flow never takes over the steering of another: it takes the entry only
- * if its owner hasn't sent for a while ('age' counts notes of others). */
+ * The table has one entry per low bits of the hash and keeps the rest as a tag.
+ * An entry changes only after several notes that contradict it, and none that
+ * confirms it: so a flow doesn't take over the steering of another that is
+ * alive, and one whose acknowledgements a guest sends now on this CPU, now on
+ * that, stays on one queue, in order. */
 #include <config.h>
 #include "vhost/device.h"
 #include "vhost/ring.h"
@@ -15,7 +17,7 @@
 #include <stdlib.h>
 
 #define N_FLOWS 4096
-#define MAX_AGE 15              /* Notes by others before an entry is lost. */
+#define MAX_AGE 15              /* Contradicting notes before it changes. */
 
 /* 20 bits of tag, 8 of queue pair (+1 so that 0 is empty would take 9), 4 of
  * age. */
@@ -140,7 +142,8 @@ vhost_queue_note_flow(struct vhost_queue *q, uint32_t hash)
     if (entry == mine) {
         return;
     }
-    if (entry && ENTRY_TAG(entry) != hash / N_FLOWS && ENTRY_AGE(entry)) {
+    if (entry && ENTRY_AGE(entry)
+        && ENTRY(ENTRY_TAG(entry), ENTRY_PAIR(entry), MAX_AGE) != mine) {
         mine = entry - 1;
     }
     __atomic_store_n(flow, mine, __ATOMIC_RELAXED);

@@ -275,6 +275,7 @@ transmit_locked(struct vhost_queue *q, struct vhost_packet *const packets[],
     static __thread struct vhost_scratch scratch;
     struct filling f;
     uint64_t bytes = 0, ok = 0;
+    bool starved = false;
     unsigned int i;
 
     f.q = q;
@@ -296,12 +297,15 @@ transmit_locked(struct vhost_queue *q, struct vhost_packet *const packets[],
             bytes += packets[i]->len;
             ok++;
         } else if (result == NO_BUFFERS) {
+            starved = true;
             break;
         } else {
             q->dropped++;
         }
     }
+    uint16_t end = q->next_avail;
     vhost_ring_unfetch(q, &scratch, f.next);
+    q->starved_at = starved ? end : q->next_avail;
     publish(&f);
     q->packets += ok;
     q->bytes += bytes;

@@ -236,7 +236,8 @@ struct vhost_device_config {
     unsigned int mtu;           /* Offered by VIRTIO_NET_F_MTU; 0: not. */
     uint64_t disabled_features; /* Virtio feature bits not to offer. */
     const char *state_dir;      /* Where ring state outlives the process, in
-                                 * tmpfs, or NULL. */
+                                 * tmpfs, or NULL.  The file NAME.rings there
+                                 * may be removed when the port is. */
     struct vhost_pool *pool;    /* That serves the transmit queues. */
     const struct vhost_device_ops *ops;
     void *aux;                  /* For 'ops'. */
