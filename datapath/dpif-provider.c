@@ -88,6 +88,8 @@ datapath_destroy(struct datapath *dp)
     sset_destroy(&dp->changed_ports);
     seq_destroy(dp->port_seq);
     megaflow_table_destroy(&dp->flows);
+    /* Upcalls are disabled by now, that is, the lock is taken. */
+    fat_rwlock_unlock(&dp->upcall_rwlock);
     fat_rwlock_destroy(&dp->upcall_rwlock);
     conntrack_destroy(dp->conntrack);
     meter_table_destroy(dp->meters);

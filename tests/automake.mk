@@ -4,7 +4,7 @@ TESTSUITE_AT = $(wildcard $(srcdir)/tests/*.at)
 GUEST_FILES = tests/guest/make-guest tests/guest/init tests/guest/run \
 	tests/guest/exec
 EXTRA_DIST += $(TESTSUITE_AT) $(GUEST_FILES) tests/foreign tests/functions.sh \
-	tests/lsan.supp tests/sandbox tests/vhost-hangup
+	tests/lsan.supp tests/sandbox tests/vhost-hangup tests/hugepages.sh
 CLEANFILES += tests/package.m4 $(TESTSUITE) tests/testsuite.log \
 	tests/guest/initrd tests/guest/vmlinux tests/guest/bzImage
 DISTCLEANFILES += tests/atconfig
@@ -31,14 +31,14 @@ tests/guest/initrd: $(GUEST_FILES) foreign/stamp
 	@$(MKDIR_P) tests/guest
 	$(AM_V_GEN)$(srcdir)/tests/guest/make-guest foreign tests/guest
 distclean-local::
-	rm -rf foreign foreign.out sanitize
+	rm -rf foreign foreign.out sanitize autom4te.cache
 .PHONY: foreign
 foreign: foreign/stamp
 
 # TESTSUITEFLAGS: -jN, test numbers, -k KEYWORD, -v, -d (keep directories)...
 check-local: all $(check_PROGRAMS) $(TESTSUITE) tests/atlocal tests/guest/initrd
 	$(srcdir)/tests/sandbox bash $(TESTSUITE) -C tests $(TESTSUITEFLAGS)
-clean-local:
+clean-local::
 	test ! -f $(TESTSUITE) || bash $(TESTSUITE) -C tests --clean
 
 # The same with our code under AddressSanitizer and UBSan, in sanitize/.  Open
@@ -53,6 +53,21 @@ sanitize: $(OVS_STAMP)
 	$(MAKE) -C sanitize
 check-sanitize: sanitize foreign/stamp
 	SLUICE_TEST_PATIENCE=10 $(MAKE) -C sanitize check
+
+# Benchmarks: `make bench' builds and runs them.  Their programs are for the
+# processor that they are built on.
+BENCH_CFLAGS = $(AM_CFLAGS) -O3 -march=native
+EXTRA_PROGRAMS = tests/bench/vhost-gen tests/bench/vhost-yardstick
+tests_bench_vhost_gen_SOURCES = tests/bench/frontend.c tests/bench/frontend.h \
+	tests/bench/traffic.h tests/bench/vhost-gen.c
+tests_bench_vhost_gen_CFLAGS = $(BENCH_CFLAGS)
+tests_bench_vhost_yardstick_SOURCES = tests/bench/vhost-yardstick.c
+tests_bench_vhost_yardstick_CFLAGS = $(BENCH_CFLAGS)
+CLEANFILES += $(EXTRA_PROGRAMS)
+EXTRA_DIST += tests/bench/switch
+.PHONY: bench
+bench: all $(EXTRA_PROGRAMS) tests/atlocal foreign/stamp
+	$(srcdir)/tests/bench/switch $(BENCHFLAGS)
 
 # The pool of service threads.
 check_PROGRAMS += tests/vhost/test-pool

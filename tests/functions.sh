@@ -233,7 +233,8 @@ veth_add () {
 # one virtio-user port per SOCKET, which is a guest's side of a vhost-user port.
 # DEVARGs: server=1 (it listens and the switch connects), queues=N, packed_vq=1,
 # mrg_rxbuf=0, in_order=0, queue_size=N, mac=...  OPTIONs begin with "--" and
-# are testpmd's own.  Memory is ordinary pages of a memfd.
+# are testpmd's own.  Memory is ordinary pages of a memfd.  Its forwarding thread
+# runs on the CPUs that TESTPMD_CPUS lists, else on any.
 testpmd_start () {
     local name=$1 arg i=0 vdevs= options=; shift
     for arg; do
@@ -242,7 +243,7 @@ testpmd_start () {
         *) vdevs="$vdevs --vdev=net_virtio_user$i,path=$arg"; i=$((i + 1)) ;;
         esac
     done
-    start "$name" dpdk-testpmd --lcores=0,1@0-$(($(nproc) - 1)) --no-huge \
+    start "$name" stdbuf -oL dpdk-testpmd --lcores=0,1@${TESTPMD_CPUS:-0-$(($(nproc) - 1))} --no-huge \
         --no-pci --no-telemetry --no-shconf --file-prefix="$SLUICE_TEST$name" \
         -m 128 $vdevs -- -i --total-num-mbufs=16384 $options
     testpmd_await "$name"
