@@ -93,16 +93,20 @@ insert_uuid(struct operation_context *x, struct table *table,
 static struct error *
 check_defaults(const struct row *row)
 {
-    const struct table_schema *ts = row->table->schema;
-    struct error *error = NULL;
-    size_t i;
+    const struct shash_node *node;
 
-    for (i = 0; i < ts->n_columns && !error; i++) {
-        if (datum_n(row->fields[i]) == 1) {
-            error = datum_check(row->fields[i], &ts->columns[i]->type);
+    SHASH_FOR_EACH (node, &row->table->schema->by_name) {
+        const struct column *column = node->data;
+        const struct datum *datum = row->fields[column->index];
+
+        if (datum_n(datum) == 1) {
+            struct error *error = datum_check(datum, &column->type);
+            if (error) {
+                return error;
+            }
         }
     }
-    return error;
+    return NULL;
 }
 
 static struct error *
