@@ -36,6 +36,9 @@ mgmt_db_libsluicedb_a_SOURCES = \
 	mgmt/db/json.c \
 	mgmt/db/json.h \
 	mgmt/db/lock.c \
+	mgmt/db/log-file.c \
+	mgmt/db/log-file.h \
+	mgmt/db/log-text.c \
 	mgmt/db/method.c \
 	mgmt/db/monitor.c \
 	mgmt/db/monitor.h \

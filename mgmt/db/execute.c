@@ -321,21 +321,41 @@ update_cb(struct row *row, void *change_)
     return true;
 }
 
-static struct error *
-check_mutable(const struct column_set *columns, const struct table *table,
-              const struct parser *p)
+static bool
+all_mutable(const struct column_set *columns)
 {
     size_t i;
 
     for (i = 0; i < columns->n; i++) {
         if (!columns->columns[i]->mutable) {
-            return error_syntax(p->json, "constraint violation",
-                                "Cannot update immutable column %s in table "
-                                "%s.", columns->columns[i]->name,
-                                table->schema->name);
+            return false;
         }
     }
-    return NULL;
+    return true;
+}
+
+static struct error *
+check_mutable(const struct column_set *columns, const json_t *row,
+              const struct table *table, const struct parser *p)
+{
+    const char **names, *first = NULL;
+    struct error *error;
+    size_t n, i;
+
+    if (all_mutable(columns)) {
+        return NULL;
+    }
+    names = json_object_names(row, &n);
+    for (i = 0; i < n && !first; i++) {
+        if (!table_schema_column(table->schema, names[i])->mutable) {
+            first = names[i];
+        }
+    }
+    error = error_syntax(p->json, "constraint violation",
+                         "Cannot update immutable column %s in table %s.",
+                         first, table->schema->name);
+    free(names);
+    return error;
 }
 
 static struct error *
@@ -359,7 +379,7 @@ execute_update(struct operation_context *x, struct parser *p,
     row = row_create(table);
     error = row_from_json(row, row_json, &x->symbols, &columns);
     if (!error) {
-        error = check_mutable(&columns, table, p);
+        error = check_mutable(&columns, row_json, table, p);
     }
     if (!error) {
         error = condition_from_json(&condition, table->schema, where,
