@@ -595,8 +595,7 @@ owns_no_lock(const void *session OVS_UNUSED, const char *lock OVS_UNUSED)
     return false;
 }
 
-/* Executes 'params' on 'db' and prints the results.  Returns whether anything
- * was committed. */
+/* Executes 'params' on 'db', commits and prints the results. */
 static void
 execute_and_print(struct db *db, const json_t *params, bool read_only)
 {
@@ -627,7 +626,14 @@ execute_and_print(struct db *db, const json_t *params, bool read_only)
         ds_put_char(&results, ']');
     }
     error_destroy(error);
-    puts(ds_cstr(&results));
+
+    /* Members in sorted order, as ovsdb-tool prints them. */
+    char *unused;
+    json_t *json = json_parse(results.string, results.length, &unused);
+    char *text = json_to_text(json);
+    puts(text);
+    free(text);
+    json_decref(json);
     ds_destroy(&results);
 }
 

@@ -68,6 +68,14 @@ class Side:
     def alive(self):
         return self.server.process.poll() is None
 
+    def dying(self):
+        """Whether it is the server's death that has closed a connection."""
+        try:
+            self.server.process.wait(.05)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
     def reconnect(self, index):
         """Makes another connection for client 'index', unless the server has
         died of what the last one sent."""
@@ -98,7 +106,7 @@ class Side:
     def barrier(self, index):
         """Returns all that is underway to client 'index'."""
         client = self.clients[index]
-        if not self.alive():
+        if client.closed and self.dying():
             return [{"server": "died"}]
         if client.closed:
             self.reconnect(index)
