@@ -335,7 +335,7 @@ daemon_main(int argc, char *argv[])
     if (run_command) {
         run_event = start_run_command();
     }
-    fatal_signal_add_hook(fatal_signal_cb, NULL, NULL, true);
+    fatal_signal_add_hook(fatal_signal_cb, NULL, NULL, false);
     daemonize_complete();
     if (!run_command) {
         /* Scripts look for this line; its wording is ovsdb-server's. */
