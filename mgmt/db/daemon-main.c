@@ -252,7 +252,6 @@ start_run_command(void)
     if (run_pid < 0) {
         ovs_fatal(errno, "%s: process failed to start", run_command);
     } else if (!run_pid) {
-        fatal_signal_fork();
         execl("/bin/sh", "/bin/sh", "-c", run_command, NULL);
         _exit(127);
     }
