@@ -45,6 +45,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/thread.c \
 	datapath/transmit.c \
 	datapath/unixctl.c \
+	datapath/upcall-queue.c \
+	datapath/upcall-queue.h \
 	datapath/upcall.c
 # The hot path is worth more inlining than -O2 does.
 datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS) -O3
