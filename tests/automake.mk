@@ -126,7 +126,7 @@ fuzz: $(OVS_STAMP)
 	@$(MKDIR_P) fuzz
 	@cd fuzz && { test -f config.status || \
 	    $(abs_top_srcdir)/configure -q CC=$(FUZZ_CC) \
-	        CFLAGS='-O1 -g -fsanitize=fuzzer-no-link' \
+	        CFLAGS='-O1 -g -fsanitize=fuzzer-no-link -fno-sanitize-recover=all' \
 	        --enable-sanitizers --with-openvswitch=$(OVS_BUILDDIR); }
 	@for f in $(FUZZERS); do \
 	    $(MAKE) -C fuzz tests/fuzz/fuzz-$$f && $(MKDIR_P) fuzz/corpus/$$f \
