@@ -26,6 +26,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/meter.c \
 	datapath/meter.h \
 	datapath/microflow.h \
+	datapath/netdev-system.c \
+	datapath/netdev-system.h \
 	datapath/netdev-tap.c \
 	datapath/netdev-tap.h \
 	datapath/netdev-vhost.c \
@@ -47,5 +49,7 @@ datapath_libdatapath_a_SOURCES = \
 # The hot path is worth more inlining than -O2 does.
 datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS) -O3
 DATAPATH_LDADD = datapath/libdatapath.a $(VHOST_LDADD)
-# lib/dpif.c decides by dpif_is_netdev() what a user-space datapath can do.
-WRAP_DPIF_IS_NETDEV = -Wl,--wrap=dpif_is_netdev
+# Functions of libopenvswitch that ours stand in for: see netdev-system.c and
+# dpif-provider.c.
+WRAP_ROUTE_TABLE = -Wl,--wrap=route_table_run -Wl,--wrap=route_table_wait
+WRAP_OPENVSWITCH = $(WRAP_ROUTE_TABLE) -Wl,--wrap=dpif_is_netdev

@@ -82,6 +82,7 @@ tests_vhost_connect_two_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
 # Kernel ports, without a datapath between them.
 check_PROGRAMS += tests/datapath/connect-kernel
 tests_datapath_connect_kernel_SOURCES = tests/datapath/connect-kernel.c
+tests_datapath_connect_kernel_LDFLAGS = $(AM_LDFLAGS) $(WRAP_ROUTE_TABLE)
 tests_datapath_connect_kernel_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
 
 # How the pool's threads go to sleep, in all interleavings.
