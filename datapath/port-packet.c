@@ -156,6 +156,20 @@ port_packet_receive(struct port_packet *pp, struct kernel_batch *batch,
     return n;
 }
 
+/* Counts the packets that found the socket's buffer full. */
+static void
+count_overflow(struct port_packet *pp, struct dp_thread *thread)
+{
+    struct tpacket_stats stats;
+    socklen_t len = sizeof stats;
+
+    /* This resets the counters. */
+    if (!getsockopt(pp->fd, SOL_PACKET, PACKET_STATISTICS, &stats, &len)
+        && stats.tp_drops) {
+        port_drop(pp->port, DROP_RX_QUEUE, stats.tp_drops, thread);
+    }
+}
+
 static unsigned int
 port_packet_poll(struct vhost_source *source, struct vhost_thread *vhost_thread,
                  unsigned int budget)
@@ -175,6 +189,10 @@ port_packet_poll(struct vhost_source *source, struct vhost_thread *vhost_thread,
         }
         datapath_receive(pp->port, batch->packets, n, thread);
         done += n;
+    }
+    if (more) {
+        /* There was a backlog, so there may have been too long a one. */
+        count_overflow(pp, thread);
     }
     return done;
 }
