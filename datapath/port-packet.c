@@ -73,14 +73,14 @@ port_packet_cast(struct vhost_source *source)
 static void
 restore_vlan_tag(struct vhost_packet *packet, const struct tpacket_auxdata *aux)
 {
-    enum { TAG_LEN = 4, MACS_LEN = 12 };
+    enum { TAG_LEN = KERNEL_TAG_ROOM, MACS_LEN = 12 };
     uint16_t tag[2] = {
         htons(aux->tp_status & TP_STATUS_VLAN_TPID_VALID ? aux->tp_vlan_tpid
                                                          : ETH_P_8021Q),
         htons(aux->tp_vlan_tci),
     };
 
-    packet->head -= TAG_LEN;    /* Into the headroom. */
+    packet->head -= TAG_LEN;
     packet->head_len += TAG_LEN;
     packet->len += TAG_LEN;
     memmove(packet->head, packet->head + TAG_LEN, MACS_LEN);
