@@ -18,10 +18,10 @@
 
 VLOG_DEFINE_THIS_MODULE(pool);
 
-/* --- Mail --------------------------------------------------------------- */
+/* --- Mail ---------------------------------------------------------------- */
 
-/* Wakes 'thread' if it sleeps, so that it reads its mail.  The fence pairs with
- * that of prepare_to_sleep(). */
+/* Wakes 'thread' if it sleeps, so that it reads its mail.  The fence pairs
+ * with that of prepare_to_sleep(). */
 static void
 thread_announce_mail(struct vhost_thread *thread)
 {
@@ -105,7 +105,7 @@ pool_housekeeping(struct vhost_thread *thread, bool sleeping)
     }
 }
 
-/* --- Placing sources ------------------------------------------------------ */
+/* --- Placing sources ----------------------------------------------------- */
 
 #define MAX_MOVES 4             /* Sources that a thread hands over at once. */
 
@@ -152,8 +152,8 @@ pool_choose_thread(struct vhost_pool *pool, int numa_node)
 }
 
 /* How much of a thread 'state' wants, 1/1000: what it took in the 'elapsed'
- * cycles since the last look, or a whole thread if it mostly had more work than
- * its budget. */
+ * cycles since the last look, or a whole thread if it mostly had more work
+ * than its budget. */
 static unsigned int
 source_load(const struct vhost_source_state *state, uint64_t elapsed)
 {
@@ -248,8 +248,9 @@ move_one(struct vhost_pool *pool, struct vhost_thread *thread,
     return share;
 }
 
-/* Says how much work 'thread', which is the calling thread, had since the last
- * call, and hands a source over if that is much and another thread has less. */
+/* Says how much work 'thread', which is the calling thread, had since the
+ * last call, and hands a source over if that is much and another thread has
+ * less. */
 void
 pool_balance(struct vhost_thread *thread)
 {
@@ -545,7 +546,7 @@ vhost_thread_index(const struct vhost_thread *thread)
     return thread->index;
 }
 
-/* --- Sources --------------------------------------------------------------- */
+/* --- Sources ------------------------------------------------------------- */
 
 void
 vhost_pool_add(struct vhost_pool *pool, struct vhost_source *source)
@@ -580,7 +581,7 @@ vhost_pool_remove(struct vhost_pool *pool, struct vhost_source *source)
     free_cacheline(state);
 }
 
-/* --- Statistics ------------------------------------------------------------ */
+/* --- Statistics ---------------------------------------------------------- */
 
 struct vhost_thread_stats *
 vhost_pool_thread_stats(struct vhost_pool *pool, size_t *n)
