@@ -28,6 +28,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/meter.c \
 	datapath/meter.h \
 	datapath/microflow.h \
+	datapath/netdev-system.c \
+	datapath/netdev-system.h \
 	datapath/netdev-tap.c \
 	datapath/netdev-tap.h \
 	datapath/netdev-vhost.c \
@@ -50,4 +52,5 @@ datapath_libdatapath_a_SOURCES = \
 datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS) -O3
 DATAPATH_LDADD = datapath/libdatapath.a $(VHOST_LDADD)
 # lib/dpif.c decides by dpif_is_netdev() what a user-space datapath can do.
-WRAP_DPIF_IS_NETDEV = -Wl,--wrap=dpif_is_netdev
+WRAP_DPIF_IS_NETDEV = -Wl,--wrap=dpif_is_netdev \
+	-Wl,--wrap=route_table_run -Wl,--wrap=route_table_wait

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "datapath/netdev-system.h"
 #include "datapath/netdev-tap.h"
 #include "datapath/private.h"
 #include "dirs.h"
@@ -136,6 +137,7 @@ datapath_init(const char *rundir)
         VLOG_FATAL("cannot start service threads: %s", err);
     }
     netdev_vhost_register();
+    netdev_system_register();
     netdev_tap_register();
     dpif_provider_register();
     datapath_unixctl_init();

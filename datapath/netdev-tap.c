@@ -26,6 +26,7 @@
  * is to be made again. */
 #include <config.h>
 #include "datapath/netdev-tap.h"
+#include "datapath/netdev-system.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -336,6 +337,7 @@ netdev_tap_register(void)
         class->construct = tap_construct;
         class->destruct = tap_destruct;
         class->get_stats = tap_get_stats;
+        class->update_flags = netdev_system_update_flags;
 
         /* Packets are for port-tap.c, and tc offload is for devices of
          * others. */
