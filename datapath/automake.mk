@@ -4,6 +4,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/actions.c \
 	datapath/bond-map.c \
 	datapath/bond-map.h \
+	datapath/closer.c \
+	datapath/closer.h \
 	datapath/conntrack-action.c \
 	datapath/conntrack-action.h \
 	datapath/datapath.c \
