@@ -38,11 +38,18 @@ BUILD_ASSERT_DECL(GENERIC_MAX_LEN + HEADROOM <= UINT16_MAX);
 
 /* --- Between views and dp_packets ------------------------------------------ */
 
-/* Stores the offload request of 'view' in 'packet'. */
+/* Stores the offload request of 'view' in 'packet', its copy.  A checksum
+ * inside of a tunnel that the sender made has no place there: it is finished
+ * at once. */
 static void
 save_offload(struct dp_packet *packet, const struct vhost_packet *view)
 {
     if (!(view->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)) {
+        return;
+    }
+    if (view->vnet.csum_start != view->l4_ofs) {
+        offload_finish_csum(dp_packet_data(packet), dp_packet_size(packet),
+                            &view->vnet);
         return;
     }
     switch (view->vnet.csum_offset) {
@@ -104,6 +111,19 @@ restore_offload(struct vhost_packet *view, const struct dp_packet *packet)
                                         : UDP_HEADER_LEN);
     }
     offload_fix_pseudo_header(view);
+}
+
+/* Drops the offload request of 'packet', whose outer headers are about to go.
+ * A checksum that nobody has computed yet, because the packet has not left
+ * this host, is as good as a right one. */
+static void
+forget_offload(struct dp_packet *packet)
+{
+    if (dp_packet_hwol_tx_l4_checksum(packet)) {
+        *dp_packet_ol_flags_ptr(packet) &= ~(DP_PACKET_OL_TX_L4_MASK
+                                             | DP_PACKET_OL_FLOW_MARK);
+        *dp_packet_ol_flags_ptr(packet) |= DP_PACKET_OL_RX_L4_CKSUM_GOOD;
+    }
 }
 
 /* Makes 'view' a view of 'packet', whose offsets must be right. */
@@ -276,6 +296,9 @@ tunnel_pop(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
     dp_packet_batch_apply_cutlen(batch);
 
     size_t n = dp_packet_batch_size(batch);
+    DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
+        forget_offload(packet);
+    }
     netdev_pop_header(port->netdev, batch);
     if (dp_packet_batch_size(batch) < n) {
         port_drop(port, DROP_TUNNEL, n - dp_packet_batch_size(batch), thread);

@@ -227,6 +227,12 @@ open_tap(const char *name, int *fdp)
     const short flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
     int size = sizeof(struct virtio_net_hdr);
 
+    if (strlen(name) >= IFNAMSIZ) {
+        return ENAMETOOLONG;
+    }
+    if (!strcmp(name, "all") || !strcmp(name, "default")) {
+        return EINVAL;          /* /proc/sys/net/ipv4/conf has these. */
+    }
     wait_closed(name);
     int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
@@ -262,6 +268,12 @@ describe_error(const char *name, int error)
         return xasprintf("%s: there is a network device of that name which "
                          "is not a tap: use type=system for it, or give the "
                          "port another name", name);
+    case ENAMETOOLONG:
+        return xasprintf("%s: the name of a network device must not have more "
+                         "than %d bytes", name, IFNAMSIZ - 1);
+    case EINVAL:
+        return xasprintf("%s: not possible as the name of a network device",
+                         name);
     case ENOENT:
         return xasprintf("%s: cannot make a tap device: /dev/net/tun does not "
                          "exist (is the kernel's tun module loaded?)", name);

@@ -155,10 +155,9 @@ offload_fix_pseudo_header(struct vhost_packet *packet)
                        ~csum_finish(sum));
 }
 
-/* Computes the checksum that 'vnet' asks for over the frame of 'len' bytes at
- * 'frame'. */
-static void
-finish_csum(uint8_t *frame, size_t len, const struct virtio_net_hdr *vnet)
+void
+offload_finish_csum(uint8_t *frame, size_t len,
+                    const struct virtio_net_hdr *vnet)
 {
     size_t start = vnet->csum_start;
     size_t field = start + vnet->csum_offset;
@@ -261,7 +260,7 @@ segment(const struct vhost_packet *whole, const uint8_t *frame, size_t size,
         out->packet.head_len = out->packet.len = len;
         out->packet.n_segs = 0;
         if (!keep_request) {
-            finish_csum(out->frame, len, vnet);
+            offload_finish_csum(out->frame, len, vnet);
             memset(&out->packet.vnet, 0, sizeof out->packet.vnet);
         } else if (n <= vnet->gso_size) {
             out->packet.vnet.gso_type = VIRTIO_NET_HDR_GSO_NONE;
@@ -283,7 +282,7 @@ offload_finish(const struct vhost_packet *packet,
         segment(packet, linear->frame, packet->vnet.gso_size, false, emit,
                 aux);
     } else {
-        finish_csum(linear->frame, packet->len, &packet->vnet);
+        offload_finish_csum(linear->frame, packet->len, &packet->vnet);
         memcpy(&linear->packet, packet,
                offsetof(struct vhost_packet, headroom));
         memset(&linear->packet.vnet, 0, sizeof linear->packet.vnet);

@@ -8,6 +8,12 @@
  * that segmentation and checksum offloads work in both directions.  The kernel
  * takes a received VLAN tag out of the frame; we put it back.
  *
+ * One system call moves one packet, in some 800 ns of our thread's time.
+ * recvmmsg() takes 5 % less.  A ring shared with the kernel takes 20 ns, but
+ * delivers full blocks or what a millisecond brought (TPACKET_V3), or has slots
+ * of one size (TPACKET_V2), which must hold a GSO packet: 64 KB each, for each
+ * port.
+ *
  * Frames are sent through the device's queueing discipline, not past it: that
  * is where a port's QoS is.  On devices without one (veth) it costs nothing.
  *
@@ -87,18 +93,30 @@ restore_vlan_tag(struct vhost_packet *packet, const struct tpacket_auxdata *aux)
     }
 }
 
-/* Makes packet 'i' of 'batch' of what 'msg' has received.  Returns false if that
- * is nothing. */
-static bool
-finish_packet(struct kernel_batch *batch, unsigned int i,
-              struct mmsghdr *msg)
+/* Receives packet 'i' of 'batch'.  Returns 0, or EAGAIN if there is none, or
+ * another positive errno value if there was one that cannot be had. */
+static int
+receive_packet(int fd, struct kernel_batch *batch, unsigned int i)
 {
-    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg->msg_hdr);
+    struct iovec iov[KERNEL_RX_IOVS];
+    union auxdata buffer;
+    struct msghdr msg = {
+        .msg_iov = iov,
+        .msg_iovlen = KERNEL_RX_IOVS,
+        .msg_control = &buffer,
+        .msg_controllen = sizeof buffer,
+    };
 
-    if (msg->msg_hdr.msg_flags & MSG_TRUNC
-        || !kernel_batch_finish(batch, i, msg->msg_len)) {
-        return false;
+    kernel_batch_prepare(batch, i, iov);
+    ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
+    if (n < 0) {
+        return errno;
     }
+    if (msg.msg_flags & MSG_TRUNC || !kernel_batch_finish(batch, i, n)) {
+        return EMSGSIZE;
+    }
+
+    struct cmsghdr *cmsg = CMSG_FIRSTHDR(&msg);
     if (cmsg && cmsg->cmsg_level == SOL_PACKET
         && cmsg->cmsg_type == PACKET_AUXDATA) {
         struct tpacket_auxdata aux;
@@ -108,61 +126,54 @@ finish_packet(struct kernel_batch *batch, unsigned int i,
             restore_vlan_tag(&batch->packets[i], &aux);
         }
     }
-    return true;
+    return 0;
 }
 
-/* Receives a batch of at most 'max' packets.  Sets '*more' if there may be more
- * of them. */
+/* Receives a batch of at most 'max' packets.  Sets '*more' to false if there
+ * are no more of them.
+ *
+ * A packet with an offload request that the header can't express (segmentation
+ * of a tunnel's inner packets, say) can't be had: EINVAL. */
 static unsigned int
 port_packet_receive(struct port_packet *pp, struct kernel_batch *batch,
-                    unsigned int max, bool *more)
+                    unsigned int max, struct dp_thread *thread, bool *more)
 {
     unsigned int n = 0;
     size_t bytes = 0;
 
-    *more = true;
-    while (n < max && bytes < KERNEL_BATCH_BYTES) {
-        struct iovec iov[KERNEL_RX_IOVS];
-        union auxdata aux;
-        struct mmsghdr msg = {
-            .msg_hdr = {
-                .msg_iov = iov,
-                .msg_iovlen = KERNEL_RX_IOVS,
-                .msg_control = &aux,
-                .msg_controllen = sizeof aux,
-            },
-        };
+    for (unsigned int i = 0; i < max && bytes < KERNEL_BATCH_BYTES; i++) {
+        int error = receive_packet(pp->fd, batch, n);
 
-        kernel_batch_prepare(batch, n, iov);
-        ssize_t retval = recvmsg(pp->fd, &msg.msg_hdr, MSG_DONTWAIT);
-        if (retval < 0) {
+        if (!error) {
+            bytes += batch->packets[n++].len;
+        } else if (error == EINVAL || error == EMSGSIZE) {
+            port_drop(pp->port, DROP_BAD_OFFLOAD, 1, thread);
+        } else {
             *more = false;
             break;
         }
-        msg.msg_len = retval;
-        bytes += retval;
-        n += finish_packet(batch, n, &msg);
     }
     return n;
 }
 
 static unsigned int
-port_packet_poll(struct vhost_source *source, struct vhost_thread *thread,
+port_packet_poll(struct vhost_source *source, struct vhost_thread *vhost_thread,
                  unsigned int budget)
 {
     struct port_packet *pp = port_packet_cast(source);
+    struct dp_thread *thread = dp_thread_from_vhost(vhost_thread);
     struct kernel_batch *batch = kernel_batch_get();
     unsigned int done = 0;
     bool more = true;
 
     while (more && done < budget) {
         unsigned int n = port_packet_receive(
-            pp, batch, MIN(budget - done, VHOST_BATCH), &more);
+            pp, batch, MIN(budget - done, VHOST_BATCH), thread, &more);
 
-        if (n) {
-            datapath_receive(pp->port, batch->packets, n,
-                             dp_thread_from_vhost(thread));
+        if (!n) {
+            break;
         }
+        datapath_receive(pp->port, batch->packets, n, thread);
         done += n;
     }
     return done;

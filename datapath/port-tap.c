@@ -33,8 +33,8 @@ port_tap_cast(struct vhost_source *source)
     return CONTAINER_OF(source, struct port_tap, source);
 }
 
-/* Receives a batch of at most 'max' packets.  Sets '*more' if there may be more
- * of them. */
+/* Receives a batch of at most 'max' packets.  Sets '*more' to false if there
+ * are no more of them. */
 static unsigned int
 port_tap_receive(struct port_tap *tap, struct kernel_batch *batch,
                  unsigned int max, bool *more)
@@ -42,7 +42,6 @@ port_tap_receive(struct port_tap *tap, struct kernel_batch *batch,
     unsigned int n = 0;
     size_t bytes = 0;
 
-    *more = true;
     while (n < max && bytes < KERNEL_BATCH_BYTES) {
         struct iovec iov[KERNEL_RX_IOVS];
 
@@ -71,10 +70,11 @@ port_tap_poll(struct vhost_source *source, struct vhost_thread *thread,
         unsigned int n = port_tap_receive(
             tap, batch, MIN(budget - done, VHOST_BATCH), &more);
 
-        if (n) {
-            datapath_receive(tap->port, batch->packets, n,
-                             dp_thread_from_vhost(thread));
+        if (!n) {
+            break;
         }
+        datapath_receive(tap->port, batch->packets, n,
+                         dp_thread_from_vhost(thread));
         done += n;
     }
     return done;

@@ -254,6 +254,11 @@ void offload_shift(struct vhost_packet *, int delta);
  * somebody else, right again after its IP addresses have been rewritten. */
 void offload_fix_pseudo_header(struct vhost_packet *);
 
+/* Computes the checksum that 'vnet' asks for in the frame of 'len' bytes at
+ * 'frame'. */
+void offload_finish_csum(uint8_t *frame, size_t len,
+                         const struct virtio_net_hdr *vnet);
+
 /* Does in software what 'packet' requests, handing the packets that result to
  * 'emit(packet, aux)', one by one; they are gone when it returns. */
 void offload_finish(const struct vhost_packet *,

@@ -29,12 +29,13 @@ uninstall-hook:
 
 # The same in the build tree, for the tests.
 compat/stamp: Makefile
-	@$(MKDIR_P) compat
+	@$(MKDIR_P) compat tests/ctl-bin
 	@ln -sfn ../mgmt/ctl/sluice-ctl compat/ovs-vsctl
 	@ln -sfn ../mgmt/db/sluice-db compat/ovsdb-server
 	@ln -sfn ../mgmt/db/sluice-db compat/ovsdb-tool
 	@ln -sfn ../vswitchd/sluice-vswitchd compat/ovs-vswitchd
+	@ln -sfn ../../compat/ovs-vsctl tests/ctl-bin/ovs-vsctl
 	@touch $@
 all-local: compat/stamp
 clean-local::
-	rm -rf compat
+	rm -rf compat tests/ctl-bin

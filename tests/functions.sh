@@ -27,7 +27,7 @@ machine_start () {
     SLUICE_TEST=${OVS_RUNDIR##*.}
     MACHINE=$SLUICE_TEST
     OVS_DBDIR=$PWD OVS_LOGDIR=$PWD OVS_SYSCONFDIR=$PWD
-    ASAN_OPTIONS=log_path=$PWD/sanitizer:abort_on_error=0:detect_leaks=1
+    ASAN_OPTIONS=log_path=$PWD/sanitizer:detect_leaks=1:fast_unwind_on_malloc=0
     UBSAN_OPTIONS=log_path=$PWD/sanitizer:print_stacktrace=1
     LSAN_OPTIONS=suppressions=$abs_srcdir/lsan.supp:print_suppressions=0
     export SLUICE_TEST OVS_RUNDIR OVS_DBDIR OVS_LOGDIR OVS_SYSCONFDIR
@@ -135,10 +135,6 @@ stop_all () {
 }
 
 # ----------------------------------------------- Database and switch -----
-
-# What the tests drive: ours, or the genuine program where a test says so.
-: ${SLUICE_TEST_DB:=ovsdb-server}
-: ${SLUICE_TEST_SWITCH:=sluice-vswitchd}
 
 # db_start [OPTION...]: starts the database server on $OVS_RUNDIR/db.sock with
 # an empty Open_vSwitch database (or the one that is there).

@@ -9,6 +9,8 @@ vhost_libvhost_a_SOURCES = \
 	vhost/dirty-log.c \
 	vhost/halt-poll.c \
 	vhost/hot-set.c \
+	vhost/iotlb.c \
+	vhost/iotlb.h \
 	vhost/memory.c \
 	vhost/memory.h \
 	vhost/notify.c \

@@ -10,13 +10,26 @@
  * each and whose ring is short. */
 #include <config.h>
 #include "vhost/chain.h"
+#include "vhost/device.h"
 
 #include <endian.h>
+
+/* What it means that 'addr' can't be translated for 'access'. */
+static enum vhost_chain_result
+not_mapped(struct vhost_queue *q, uint64_t addr, uint8_t access)
+{
+    if (!q->device->iotlb) {
+        return VHOST_CHAIN_BAD;
+    }
+    vhost_queue_miss(q, addr, access);
+    return VHOST_CHAIN_MISS;
+}
 
 enum vhost_chain_result
 vhost_chain_add(struct vhost_queue *q, struct vhost_scratch *scratch,
                 struct vhost_chain *chain, const struct vhost_desc *d)
 {
+    uint8_t access = q->transmit ? VHOST_ACCESS_RO : VHOST_ACCESS_WO;
     uint64_t addr = d->addr;
     uint32_t left = d->len;
 
@@ -30,11 +43,12 @@ vhost_chain_add(struct vhost_queue *q, struct vhost_scratch *scratch,
     }
     while (left) {
         uint32_t len = left;
-        uint8_t *data = vhost_translate(q->map, &q->hint, addr, &len,
-                                        q->transmit ? VHOST_ACCESS_RO
-                                        : VHOST_ACCESS_WO);
-        if (!data || chain->n_segs >= VHOST_MAX_SEGS) {
+        uint8_t *data = vhost_translate(q->map, &q->hint, addr, &len, access);
+
+        if (chain->n_segs >= VHOST_MAX_SEGS) {
             return VHOST_CHAIN_BAD;
+        } else if (!data) {
+            return not_mapped(q, addr, access);
         }
         scratch->segs[scratch->n_segs++] = (struct vhost_seg) {
             .data = data, .len = len,
@@ -48,7 +62,7 @@ vhost_chain_add(struct vhost_queue *q, struct vhost_scratch *scratch,
 }
 
 /* Reads the descriptor at guest address 'addr'. */
-static bool
+static enum vhost_chain_result
 read_desc(struct vhost_queue *q, uint64_t addr, struct vhost_desc *d)
 {
     struct vring_desc copy;
@@ -59,7 +73,7 @@ read_desc(struct vhost_queue *q, uint64_t addr, struct vhost_desc *d)
         const uint8_t *src = vhost_translate(q->map, &q->hint, addr + done,
                                              &len, VHOST_ACCESS_RO);
         if (!src) {
-            return false;
+            return not_mapped(q, addr + done, VHOST_ACCESS_RO);
         }
         memcpy(dst + done, src, len);
         done += len;
@@ -68,7 +82,7 @@ read_desc(struct vhost_queue *q, uint64_t addr, struct vhost_desc *d)
     d->len = le32toh(copy.len);
     d->flags = le16toh(copy.flags);
     d->next = le16toh(copy.next);
-    return true;
+    return VHOST_CHAIN_OK;
 }
 
 enum vhost_chain_result
@@ -87,10 +101,16 @@ vhost_chain_add_indirect(struct vhost_queue *q, struct vhost_scratch *scratch,
     }
     uint32_t i = 0;
     for (unsigned int count = 0; count < VHOST_MAX_SEGS; count++) {
-        if (!read_desc(q, table->addr + i * sizeof(struct vring_desc), &d)
-            || d.flags & VRING_DESC_F_INDIRECT
-            || vhost_chain_add(q, scratch, chain, &d)) {
-            return VHOST_CHAIN_BAD;
+        uint64_t addr = table->addr + i * sizeof(struct vring_desc);
+        enum vhost_chain_result result = read_desc(q, addr, &d);
+
+        if (!result) {
+            result = (d.flags & VRING_DESC_F_INDIRECT
+                      ? VHOST_CHAIN_BAD
+                      : vhost_chain_add(q, scratch, chain, &d));
+        }
+        if (result) {
+            return result;
         }
         if (q->packed) {
             /* The descriptors of a packed ring's table follow each other;

@@ -17,6 +17,8 @@ struct vhost_desc {
 enum vhost_chain_result {
     VHOST_CHAIN_OK,
     VHOST_CHAIN_BAD,            /* The chain breaks a rule: it's left out. */
+    VHOST_CHAIN_ENDLESS,        /* It breaks the ring. */
+    VHOST_CHAIN_MISS,           /* The IOTLB has no entry: try it again. */
 };
 
 /* Reads the 16 bytes of a split descriptor that the guest may be changing. */

@@ -4,6 +4,7 @@
  * thread.  See device.h for what belongs to whom. */
 #include <config.h>
 #include "vhost/device.h"
+#include "vhost/iotlb.h"
 #include "vhost/ring.h"
 #include "vhost/ring-state.h"
 
@@ -130,6 +131,11 @@ vhost_device_reset(struct vhost_device *dev)
             vhost_queue_reset(dev->queues[i]);
         }
     }
+    if (dev->iotlb) {
+        vhost_iotlb_destroy(dev->iotlb);
+        dev->iotlb = NULL;
+        vhost_device_remap(dev);
+    }
     dev->features = 0;
     dev->features_set = false;
     dev->virtio_status = 0;
@@ -164,25 +170,41 @@ vhost_device_disconnect(struct vhost_device *dev)
 
 /* --- Memory --- */
 
-/* Exchanges guest memory.  'memory', which becomes the device's, may share
- * regions with the one before; regions that it doesn't have are unmapped. */
-void
-vhost_device_set_memory(struct vhost_device *dev, struct vhost_memory *memory)
+static bool
+has_region(const struct vhost_memory *memory, const struct vhost_region *r)
 {
-    struct vhost_memory *old = dev->memory;
-    const struct vhost_map *old_map = dev->map;
+    return memory && vhost_memory_has(memory, r);
+}
 
-    __atomic_store_n(&dev->memory, memory, __ATOMIC_RELEASE);
-    dev->map = vhost_map_from_memory(memory);
+/* Has all queues translate by a new map, of the present memory and IOTLB.  When
+ * it returns nobody uses the old one. */
+void
+vhost_device_remap(struct vhost_device *dev)
+{
+    const struct vhost_map *old = dev->map;
+
+    dev->map = (dev->iotlb ? vhost_iotlb_map(dev->iotlb, dev->memory)
+                : vhost_map_from_memory(dev->memory));
     for (unsigned int i = 0; i < dev->max_queues; i++) {
         if (dev->queues[i]) {
             vhost_queue_remap(dev->queues[i]);
         }
     }
     vhost_synchronize();
-    free(CONST_CAST(struct vhost_map *, old_map));
+    free(CONST_CAST(struct vhost_map *, old));
+}
+
+/* Exchanges guest memory.  'memory', which becomes the device's, may share
+ * regions with the one before; regions that it doesn't have are unmapped. */
+void
+vhost_device_set_memory(struct vhost_device *dev, struct vhost_memory *memory)
+{
+    struct vhost_memory *old = dev->memory;
+
+    __atomic_store_n(&dev->memory, memory, __ATOMIC_RELEASE);
+    vhost_device_remap(dev);
     for (unsigned int i = 0; old && i < old->n; i++) {
-        if (!memory || !vhost_memory_has(memory, old->regions[i])) {
+        if (!has_region(memory, old->regions[i])) {
             vhost_region_unmap(old->regions[i]);
         }
     }
@@ -271,6 +293,43 @@ set_error(struct vhost_device *dev, const char *error)
     ovs_mutex_unlock(&dev->mutex);
 }
 
+/* Asks the front-end for the translations that queues wait for. */
+static void
+ask_for_misses(struct vhost_device *dev)
+{
+    for (unsigned int i = 0; i < dev->max_queues; i++) {
+        struct vhost_queue *q = dev->queues[i];
+
+        if (!q || q->miss_asked) {
+            continue;
+        }
+        vhost_queue_lock(q);
+        q->miss_asked = q->missing;
+        struct vhost_message msg = {
+            .header = {
+                .request = VHOST_USER_BACKEND_IOTLB_MSG,
+                .flags = VHOST_USER_VERSION,
+                .size = sizeof msg.payload.iotlb,
+            },
+            .payload.iotlb = {
+                .iova = q->missing_addr,
+                .permissions = q->missing_access,
+                .type = VHOST_IOTLB_MISS,
+            },
+        };
+        vhost_queue_unlock(q);
+        if (q->miss_asked && dev->backend_fd >= 0) {
+            int error = vhost_message_send(dev->backend_fd, &msg, -1);
+
+            if (error) {
+                VLOG_WARN_RL(&rl, "%s: cannot ask the front-end for address "
+                             "%#"PRIx64": %s", dev->name,
+                             msg.payload.iotlb.iova, ovs_strerror(error));
+            }
+        }
+    }
+}
+
 void
 vhost_device_check(struct vhost_device *dev)
 {
@@ -299,6 +358,9 @@ vhost_device_check(struct vhost_device *dev)
     }
     if (changed) {
         vhost_device_update(dev);
+    }
+    if (dev->iotlb) {
+        ask_for_misses(dev);
     }
 }
 

@@ -91,6 +91,15 @@ source_unwatch(struct vhost_thread *thread, struct vhost_source_state *state)
 
 /* --- Phases ------------------------------------------------------------- */
 
+/* Brings the number of polls of 'state', which is hot, up to date. */
+static void
+source_count_polls(struct vhost_thread *thread,
+                   struct vhost_source_state *state)
+{
+    counter_add(&state->polls, thread->n_rounds - state->hot_rounds);
+    state->hot_rounds = thread->n_rounds;
+}
+
 /* Takes 'state' out of whatever its phase keeps it in. */
 static void
 source_leave(struct vhost_thread *thread, struct vhost_source_state *state)
@@ -101,7 +110,7 @@ source_leave(struct vhost_thread *thread, struct vhost_source_state *state)
 
         thread->hot[i] = thread->hot[--thread->n_hot];
         thread->hot[i].state->hot_index = i;
-        counter_add(&state->polls, thread->n_rounds - state->hot_rounds);
+        source_count_polls(thread, state);
         atomic_store_relaxed(&state->hot, false);
         atomic_store_relaxed(&thread->n_hot_now, thread->n_hot);
         break;
@@ -325,7 +334,8 @@ take_deferred(struct vhost_thread *thread)
     return next == UINT64_MAX ? -1 : (int) (cycles_to_ns(next) / 1000000) + 1;
 }
 
-/* Takes those out of the hot set who have been quiet for long. */
+/* Takes those out of the hot set who have been quiet for long, and counts the
+ * polls of all. */
 static void
 cool_quiet(struct vhost_thread *thread)
 {
@@ -334,6 +344,7 @@ cool_quiet(struct vhost_thread *thread)
         uint64_t max = cycles_from_us(LINGER_MAX_US);
         uint64_t linger = LINGER_GAPS * state->gap;
 
+        source_count_polls(thread, state);
         if (linger > max || linger < cycles_from_us(LINGER_MIN_US)) {
             linger = cycles_from_us(LINGER_MIN_US);
         }

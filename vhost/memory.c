@@ -198,19 +198,27 @@ vhost_memory_remove(struct vhost_memory *memory,
     return NULL;
 }
 
+const struct vhost_region *
+vhost_memory_find_uva(const struct vhost_memory *memory, uint64_t uva)
+{
+    for (unsigned int i = 0; memory && i < memory->n; i++) {
+        const struct vhost_region *r = memory->regions[i];
+
+        if (uva - r->uva < r->size) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
 uint8_t *
 vhost_memory_from_uva(const struct vhost_memory *memory, uint64_t uva,
                       uint64_t len)
 {
-    for (unsigned int i = 0; memory && i < memory->n; i++) {
-        const struct vhost_region *r = memory->regions[i];
-        uint64_t ofs = uva - r->uva;
+    const struct vhost_region *r = vhost_memory_find_uva(memory, uva);
 
-        if (ofs < r->size && len <= r->size - ofs) {
-            return r->host + ofs;
-        }
-    }
-    return NULL;
+    return (r && len <= r->size - (uva - r->uva)
+            ? r->host + (uva - r->uva) : NULL);
 }
 
 struct vhost_map *
@@ -256,4 +264,26 @@ vhost_map_find(const struct vhost_map *map, uint64_t addr)
         }
     }
     return map->n;
+}
+
+uint8_t *
+vhost_map_contiguous(const struct vhost_map *map, uint64_t addr, uint64_t len,
+                     uint64_t access, uint64_t *missing)
+{
+    uint8_t *host = NULL;
+    uint64_t done = 0;
+
+    for (unsigned int i = vhost_map_find(map, addr); done < len; i++) {
+        const struct vhost_range *r = &map->ranges[i];
+        uint64_t ofs = addr + done - r->start;
+
+        if (i >= map->n || ofs >= r->size || (r->access & access) != access
+            || (host && r->host + ofs != host + done)) {
+            *missing = addr + done;
+            return NULL;
+        }
+        host = host ? host : r->host + ofs;
+        done += r->size - ofs;
+    }
+    return host;
 }

@@ -79,6 +79,14 @@ struct vhost_region *vhost_memory_remove(struct vhost_memory *,
  * if they aren't all in one region. */
 uint8_t *vhost_memory_from_uva(const struct vhost_memory *, uint64_t uva,
                                uint64_t len);
+/* Returns the region that has 'uva', NULL if none. */
+const struct vhost_region *vhost_memory_find_uva(const struct vhost_memory *,
+                                                 uint64_t uva);
+/* Returns where the 'len' bytes at 'addr' lie by 'map', or NULL if they aren't
+ * contiguous there.  Then '*missing' is the first address that isn't mapped. */
+uint8_t *vhost_map_contiguous(const struct vhost_map *, uint64_t addr,
+                              uint64_t len, uint64_t access,
+                              uint64_t *missing);
 struct vhost_map *vhost_map_from_memory(const struct vhost_memory *);
 struct vhost_map *vhost_map_create(unsigned int n);
 

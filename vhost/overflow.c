@@ -2,10 +2,15 @@
  *
  * A ring of 256 small buffers holds a handful of GSO packets: a guest that is
  * busy for the time of one burst would lose most of it, and its TCP would
- * collapse.  So what finds no buffer is copied, in order, into a queue of the
- * destination.  While it holds anything, new packets go behind it, and the guest
- * is asked for a kick when it refills; the kick makes the pool poll the receive
- * queue, which moves the packets on.
+ * collapse.  So a long packet that finds no buffer is copied, in order, into a
+ * queue of the destination.  While it holds anything, new packets go behind it,
+ * and the guest is asked for a kick when it refills; the kick makes the pool
+ * poll the receive queue, which moves the packets on.
+ *
+ * Of short packets a ring holds as many as it has buffers, which is enough; they
+ * are kept only behind long ones, and only few.  (Kept without such a bound, a
+ * guest that is flooded with 64-byte packets has a queue that is always full:
+ * each packet is copied twice, and late.)
  *
  * Each queue may keep 1 MB, all together 64 MB (a thousand guests that stopped
  * cost no more than that).  What doesn't fit is dropped. */
@@ -17,7 +22,9 @@
 
 #include "util.h"
 
-#define QUEUE_MAX (1024 * 1024)
+#define LONG_PACKET 2048           /* Length of a long packet. */
+#define KEEP_MAX (1024 * 1024)
+#define KEEP_SHORT_MAX (128 * 1024)    /* Beyond this only long ones. */
 #define TOTAL_MAX (64 * 1024 * 1024)
 
 /* One packet: a view of its own copy. */
@@ -42,10 +49,15 @@ cost(const struct vhost_packet *packet)
     return sizeof(struct kept) + packet->len;
 }
 
+/* Makes room for 'packet' in 'o', if it's one to keep. */
 static bool
-reserve(struct vhost_overflow *o, size_t n)
+reserve(struct vhost_overflow *o, const struct vhost_packet *packet)
 {
-    if (o->bytes + n > QUEUE_MAX) {
+    size_t n = cost(packet);
+
+    if (packet->len < LONG_PACKET
+        ? !o->first || o->bytes + n > KEEP_SHORT_MAX
+        : o->bytes + n > KEEP_MAX) {
         return false;
     }
     if (__atomic_add_fetch(&total, n, __ATOMIC_RELAXED) > TOTAL_MAX) {
@@ -70,24 +82,24 @@ unkeep(struct vhost_overflow *o)
     free_cacheline(kept);
 }
 
-/* Copies 'packets' behind those that 'q' keeps.  Returns how many; the rest
- * doesn't fit.  With the lock of 'q' held, like all here. */
+/* Copies those of 'packets' that are worth it behind those that 'q' keeps.
+ * Returns how many.  With the lock of 'q' held, like all here. */
 unsigned int
 vhost_overflow_keep(struct vhost_queue *q, struct vhost_packet *const packets[],
                     unsigned int n)
 {
     struct vhost_overflow *o = q->overflow;
-    unsigned int i;
+    unsigned int n_kept = 0;
 
     if (!o) {
         o = q->overflow = xzalloc(sizeof *o);
         o->last = &o->first;
     }
-    for (i = 0; i < n; i++) {
+    for (unsigned int i = 0; i < n; i++) {
         const struct vhost_packet *p = packets[i];
 
-        if (!reserve(o, cost(p))) {
-            break;
+        if (!reserve(o, p)) {
+            continue;
         }
         struct kept *kept = xmalloc_cacheline(sizeof *kept + p->len);
         kept->next = NULL;
@@ -101,9 +113,10 @@ vhost_overflow_keep(struct vhost_queue *q, struct vhost_packet *const packets[],
         vhost_packet_copy(p, 0, kept->frame, p->len);
         *o->last = kept;
         o->last = &kept->next;
+        n_kept++;
     }
-    q->overflowed += i;
-    return i;
+    q->overflowed += n_kept;
+    return n_kept;
 }
 
 bool

@@ -93,7 +93,8 @@ struct vhost_source_state {
     uint8_t n_spurious;         /* Events in a row without work. */
     uint8_t penalty;            /* Times deferred for that. */
     unsigned int hot_index;     /* HOT: where in the hot set. */
-    uint64_t hot_rounds;        /* HOT: thread's 'n_rounds' at entry. */
+    uint64_t hot_rounds;        /* HOT: up to this of the thread's 'n_rounds',
+                                 * 'polls' counts. */
     uint64_t due;               /* DEFERRED: cycles. */
     uint64_t last_hit;          /* When work was last found, cycles. */
     uint64_t gap;               /* Mean time between hits, cycles. */

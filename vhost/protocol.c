@@ -7,6 +7,7 @@
  * we must not share memory with. */
 #include <config.h>
 #include "vhost/device.h"
+#include "vhost/iotlb.h"
 #include "vhost/ring.h"
 
 #include <errno.h>
@@ -45,7 +46,7 @@ static const uint64_t control_features =
 static const uint64_t ring_features =
     BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ANY_LAYOUT)
     | BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IN_ORDER)
-    | BIT(VIRTIO_F_NOTIFY_ON_EMPTY)
+    | BIT(VIRTIO_F_NOTIFY_ON_EMPTY) | BIT(VIRTIO_F_ACCESS_PLATFORM)
     | BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX)
     | BIT(VIRTIO_NET_F_MRG_RXBUF);
 
@@ -201,6 +202,12 @@ set_features(struct vhost_device *dev, struct vhost_message *msg)
     }
     __atomic_store_n(&dev->features, features, __ATOMIC_RELAXED);
     dev->features_set = true;
+    if (!(features & BIT(VIRTIO_F_ACCESS_PLATFORM)) != !dev->iotlb) {
+        vhost_iotlb_destroy(dev->iotlb);
+        dev->iotlb = (features & BIT(VIRTIO_F_ACCESS_PLATFORM)
+                      ? vhost_iotlb_create() : NULL);
+        vhost_device_remap(dev);
+    }
     for (unsigned int i = 0; i < dev->max_queues; i++) {
         if (dev->queues[i]) {
             vhost_queue_set_logging(dev->queues[i]);
@@ -598,6 +605,21 @@ set_vring_endian(struct vhost_device *dev OVS_UNUSED,
 /* --- The rest --- */
 
 static char *
+iotlb_msg(struct vhost_device *dev, struct vhost_message *msg)
+{
+    if (!dev->iotlb) {
+        return xstrdup("VIRTIO_F_ACCESS_PLATFORM was not negotiated");
+    }
+    char *error = vhost_iotlb_handle(dev->iotlb, &msg->payload.iotlb);
+    if (!error) {
+        vhost_device_remap(dev);
+        vhost_device_update(dev);
+        vhost_control_wake();   /* The next miss. */
+    }
+    return error;
+}
+
+static char *
 send_rarp(struct vhost_device *dev, struct vhost_message *msg)
 {
     uint8_t mac[6];
@@ -684,6 +706,8 @@ static const struct request {
     REQUEST(NET_SET_MTU, net_set_mtu, U64, U64, 0, 0, false, F(MTU)),
     REQUEST(SET_BACKEND_REQ_FD, set_backend_req_fd, 0, U64, 1, 1, false,
             F(BACKEND_REQ)),
+    REQUEST(IOTLB_MSG, iotlb_msg, sizeof(struct vhost_user_iotlb),
+            sizeof(struct vhost_user_iotlb), 0, 0, false, F(BACKEND_REQ)),
     REQUEST(SET_VRING_ENDIAN, set_vring_endian, STATE, STATE, 0, 0, false, 0),
     REQUEST(RESET_DEVICE, reset, 0, U64, 0, 0, false, F(RESET_DEVICE)),
     REQUEST(VRING_KICK, vring_kick, STATE, STATE, 0, 0, false,

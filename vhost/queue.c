@@ -65,7 +65,8 @@ queue_poll(struct vhost_source *source, struct vhost_thread *thread,
 static bool
 wants_kicks(const struct vhost_queue *q)
 {
-    return q->ready && (q->transmit || !vhost_overflow_is_empty(q));
+    return (q->ready && !q->missing
+            && (q->transmit || !vhost_overflow_is_empty(q)));
 }
 
 static void
@@ -159,18 +160,37 @@ set_features(struct vhost_queue *q)
                   : sizeof(struct virtio_net_hdr));
 }
 
-/* Finds the ring in guest memory.  Returns NULL or what is wrong. */
+/* Finds one part of the ring, 'len' bytes at 'addr'. */
+static uint8_t *
+map_part(struct vhost_queue *q, uint64_t addr, uint64_t len, uint8_t access)
+{
+    struct vhost_device *dev = q->device;
+    uint64_t missing;
+
+    if (!dev->iotlb) {
+        return vhost_memory_from_uva(dev->memory, addr, len);
+    }
+    uint8_t *host = vhost_map_contiguous(dev->map, addr, len, access,
+                                         &missing);
+    if (!host) {
+        vhost_queue_miss(q, missing, access);
+    }
+    return host;
+}
+
+/* Finds the ring in guest memory.  Returns NULL, or what is wrong; then 'q' has
+ * the ring that it had. */
 static const char *
 map_ring(struct vhost_queue *q)
 {
-    const struct vhost_memory *memory = q->device->memory;
     uint64_t desc_len, avail_len, used_len;
 
     q->hint = 0;
     q->map = q->device->map;
+    q->missing = q->miss_asked = false;
     if (!q->size) {
         return "has no size";
-    } else if (!q->has_addr || !memory) {
+    } else if (!q->has_addr || !q->device->memory) {
         return "has no addresses";
     }
     desc_len = q->size * sizeof(struct vring_desc);
@@ -181,15 +201,35 @@ map_ring(struct vhost_queue *q)
         used_len = sizeof(struct vring_used)
                    + q->size * sizeof(struct vring_used_elem) + 2;
     }
-    q->desc = (void *) vhost_memory_from_uva(memory, q->addr.descriptor,
-                                             desc_len);
-    q->avail = (void *) vhost_memory_from_uva(memory, q->addr.available,
-                                              avail_len);
-    q->used = (void *) vhost_memory_from_uva(memory, q->addr.used, used_len);
-    return (!q->desc ? "descriptor area lies outside guest memory"
-            : !q->avail ? "driver area lies outside guest memory"
-            : !q->used ? "device area lies outside guest memory"
-            : NULL);
+    uint8_t *desc = map_part(q, q->addr.descriptor, desc_len,
+                             q->packed ? VHOST_ACCESS_RW : VHOST_ACCESS_RO);
+    if (!desc) {
+        return "has its descriptor area outside guest memory";
+    }
+    uint8_t *avail = map_part(q, q->addr.available, avail_len,
+                              VHOST_ACCESS_RO);
+    if (!avail) {
+        return "has its driver area outside guest memory";
+    }
+    uint8_t *used = map_part(q, q->addr.used, used_len, VHOST_ACCESS_WO);
+    if (!used) {
+        return "has its device area outside guest memory";
+    }
+    q->desc = (void *) desc;
+    q->avail = (void *) avail;
+    q->used = (void *) used;
+    return NULL;
+}
+
+/* Says that 'q' can't start, or go on, for the reason 'wrong'. */
+static void
+log_unmapped(const struct vhost_queue *q, const char *wrong)
+{
+    /* An IOTLB is filled on demand. */
+    if (!q->missing) {
+        VLOG_WARN_RL(&rl, "%s: virtqueue %u %s", q->device->name, q->index,
+                     wrong);
+    }
 }
 
 /* Calls the guest without having been asked: it may wait for a call that our
@@ -229,8 +269,7 @@ vhost_queue_start(struct vhost_queue *q)
     vhost_queue_unlock(q);
     q->started = true;
     if (wrong) {
-        VLOG_WARN_RL(&rl, "%s: virtqueue %u %s", q->device->name, q->index,
-                     wrong);
+        log_unmapped(q, wrong);
         return;
     }
 
@@ -250,31 +289,44 @@ vhost_queue_stop(struct vhost_queue *q)
         vhost_pool_remove(q->device->pool, &q->source);
     }
     vhost_queue_lock(q);
-    q->ready = false;
+    q->ready = q->unmapped = q->missing = false;
     vhost_overflow_clear(q);
     vhost_ring_state_stop(q, q->device->leaving);
     vhost_queue_unlock(q);
     q->started = false;
 }
 
-/* Guest memory has changed: finds the ring again, in the same state. */
+/* Guest memory, or what the guest's IOMMU lets us see of it, has changed: finds
+ * the ring again, in the same state. */
 void
 vhost_queue_remap(struct vhost_queue *q)
 {
-    const char *wrong = NULL;
+    if (!q->ready && !q->unmapped) {
+        if (q->started && !q->broken && q->has_addr) {
+            vhost_queue_start(q);
+        } else {
+            q->map = q->device->map;
+        }
+        return;
+    }
 
     vhost_queue_lock(q);
-    bool was_ready = q->ready;
-    if (was_ready) {
-        wrong = map_ring(q);
-        q->ready = !wrong;
+    const char *wrong = map_ring(q);
+    if (!wrong && q->unmapped) {
+        /* What was taken off the ring before and not given back is still
+         * there. */
+        q->next_avail = q->next_used;
+        q->n_held = 0;
     }
+    q->ready = !wrong;
+    q->unmapped = wrong;
     vhost_queue_unlock(q);
     if (wrong) {
-        VLOG_WARN_RL(&rl, "%s: virtqueue %u %s", q->device->name, q->index,
-                     wrong);
-    } else if (!was_ready && q->started && !q->broken && q->has_addr) {
-        vhost_queue_start(q);
+        log_unmapped(q, wrong);
+    } else if (q->device->iotlb) {
+        /* It may have waited for that. */
+        static const uint64_t one = 1;
+        ignore(write(q->kick_fd, &one, sizeof one));
     }
 }
 
@@ -324,6 +376,17 @@ vhost_queue_reset(struct vhost_queue *q)
     q->enabled = q->has_addr = q->broken = q->told = false;
     q->size = 0;
     q->base = 0;
+}
+
+void
+vhost_queue_miss(struct vhost_queue *q, uint64_t addr, uint8_t access)
+{
+    if (!q->missing) {
+        q->missing = true;
+        q->missing_addr = addr;
+        q->missing_access = access;
+        vhost_control_wake();
+    }
 }
 
 void

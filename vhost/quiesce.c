@@ -32,6 +32,7 @@
 #include "ovs-atomic.h"
 #include "ovs-thread.h"
 #include "util.h"
+#include "vhost/cycles.h"
 
 #define OFFLINE UINT64_C(0)
 
@@ -141,7 +142,8 @@ vhost_synchronize(void)
      * starts or ends.  A thread that registers meanwhile reads the new epoch
      * or comes after the fence: either way it is not ours to wait for, and
      * waiting for it once more is harmless. */
-    for (unsigned int i = 0;; i++) {
+    cycles_init();
+    for (uint64_t start = cycles_now();;) {
         ovs_mutex_lock(&mutex);
         bool done = all_reached(target);
         ovs_mutex_unlock(&mutex);
@@ -150,7 +152,9 @@ vhost_synchronize(void)
         }
         /* A busy thread quiesces within microseconds if it runs; if it waits
          * for a CPU, it may be ours that it waits for. */
-        if (i >= 64) {
+        if (cycles_now() - start < cycles_from_us(50)) {
+            cycles_pause();
+        } else {
             nanosleep(&(struct timespec) { .tv_nsec = 20000 }, NULL);
         }
     }

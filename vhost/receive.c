@@ -117,7 +117,7 @@ vhost_receive(struct vhost_queue *q, struct vhost_packet packets[VHOST_BATCH],
 
     scratch.n = scratch.n_segs = 0;
     vhost_queue_lock(q);
-    if (OVS_LIKELY(q->ready && !q->n_held)) {
+    if (OVS_LIKELY(q->ready && !q->missing && !q->n_held)) {
         unsigned int n_chains = vhost_ring_fetch(q, &scratch,
                                                  MIN(max, VHOST_BATCH));
         uint64_t bytes = 0;
@@ -159,10 +159,11 @@ vhost_receive_done(struct vhost_queue *q, struct vhost_notifier *notifier)
     bool call = false;
 
     vhost_queue_lock(q);
-    if (q->n_held) {
+    /* A ring that was unmapped meanwhile gets its chains again. */
+    if (q->n_held && OVS_LIKELY(q->ready)) {
         call = vhost_ring_complete(q, q->held, q->n_held);
-        q->n_held = 0;
     }
+    q->n_held = 0;
     vhost_queue_unlock(q);
     if (call) {
         vhost_notifier_add(notifier, q);

@@ -58,9 +58,8 @@ vhost_packed_pending(const struct vhost_queue *q, uint16_t position)
     return is_available(read_desc(q, INDEX(position)).flags, position);
 }
 
-/* Follows the chain that begins with 'd', at 'chain->start'.  Returns false if
- * it has no end, which breaks the ring. */
-static bool
+/* Follows the chain that begins with 'd', at 'chain->start'. */
+static enum vhost_chain_result
 fetch_chain(struct vhost_queue *q, struct vhost_scratch *scratch,
             struct vhost_chain *chain, struct vhost_desc d)
 {
@@ -76,15 +75,18 @@ fetch_chain(struct vhost_queue *q, struct vhost_scratch *scratch,
                       ? vhost_chain_add_indirect(q, scratch, chain, &d)
                       : vhost_chain_add(q, scratch, chain, &d));
         }
+        if (result == VHOST_CHAIN_MISS) {
+            return result;
+        }
         if (!(d.flags & VRING_DESC_F_NEXT)) {
             if (result || !chain->len) {
                 vhost_chain_spoil(q, scratch, chain);
             }
-            return true;
+            return VHOST_CHAIN_OK;
         }
         d = read_desc(q, INDEX(advance(q, chain->start, chain->slots)));
     }
-    return false;
+    return VHOST_CHAIN_ENDLESS;
 }
 
 unsigned int
@@ -105,10 +107,15 @@ vhost_packed_fetch(struct vhost_queue *q, struct vhost_scratch *scratch,
         chain->start = q->next_avail;
         chain->slots = 1;
         chain->id = d.next;
-        if (OVS_UNLIKELY(!vhost_chain_single(q, scratch, chain, &d))
-            && !fetch_chain(q, scratch, chain, d)) {
-            vhost_queue_break(q, "descriptor chain has no end");
-            return 0;
+        if (OVS_UNLIKELY(!vhost_chain_single(q, scratch, chain, &d))) {
+            enum vhost_chain_result result = fetch_chain(q, scratch, chain, d);
+
+            if (result == VHOST_CHAIN_ENDLESS) {
+                vhost_queue_break(q, "descriptor chain has no end");
+                return 0;
+            } else if (result == VHOST_CHAIN_MISS) {
+                break;
+            }
         }
         q->next_avail = advance(q, q->next_avail, chain->slots);
         scratch->n++;

@@ -25,9 +25,8 @@ vhost_split_pending(const struct vhost_queue *q, uint16_t position)
     return avail_idx(q) != position;
 }
 
-/* Follows the chain that begins with 'd', the descriptor of 'chain->id'.
- * Returns false if it has no end, which breaks the ring. */
-static bool
+/* Follows the chain that begins with 'd', the descriptor of 'chain->id'. */
+static enum vhost_chain_result
 fetch_chain(struct vhost_queue *q, struct vhost_scratch *scratch,
             struct vhost_chain *chain, struct vhost_desc d)
 {
@@ -37,30 +36,32 @@ fetch_chain(struct vhost_queue *q, struct vhost_scratch *scratch,
     chain->n_segs = 0;
     chain->len = 0;
     for (unsigned int count = 0; count < q->size; count++) {
-        if (d.flags & VRING_DESC_F_INDIRECT) {
-            /* An indirect table ends the chain (2.7.5.3.1). */
-            if (result || d.flags & VRING_DESC_F_NEXT
-                || vhost_chain_add_indirect(q, scratch, chain, &d)) {
-                vhost_chain_spoil(q, scratch, chain);
-            }
-            return true;
-        }
         /* After a bad descriptor go on looking, for the chain's end. */
-        if (!result) {
+        if (result) {
+            /* Nothing. */
+        } else if (!(d.flags & VRING_DESC_F_INDIRECT)) {
             result = vhost_chain_add(q, scratch, chain, &d);
+        } else if (d.flags & VRING_DESC_F_NEXT) {
+            result = VHOST_CHAIN_BAD;           /* 2.7.5.3.1. */
+        } else {
+            result = vhost_chain_add_indirect(q, scratch, chain, &d);
         }
-        if (!(d.flags & VRING_DESC_F_NEXT)) {
+        if (result == VHOST_CHAIN_MISS) {
+            return result;
+        }
+        if (d.flags & VRING_DESC_F_INDIRECT
+            || !(d.flags & VRING_DESC_F_NEXT)) {
             if (result || !chain->len) {
                 vhost_chain_spoil(q, scratch, chain);
             }
-            return true;
+            return VHOST_CHAIN_OK;
         }
         if (d.next >= q->size) {
-            return false;
+            break;
         }
         d = vhost_desc_read(&q->desc[d.next]);
     }
-    return false;
+    return VHOST_CHAIN_ENDLESS;
 }
 
 unsigned int
@@ -102,11 +103,16 @@ vhost_split_fetch(struct vhost_queue *q, struct vhost_scratch *scratch,
                          > ARRAY_SIZE(scratch->segs) - VHOST_MAX_SEGS)) {
             break;
         }
-        if (OVS_UNLIKELY(!vhost_chain_single(q, scratch, chain, &d))
-            && !fetch_chain(q, scratch, chain, d)) {
-            vhost_queue_break(q, "descriptor chain leaves the table "
-                              "or has no end");
-            return 0;
+        if (OVS_UNLIKELY(!vhost_chain_single(q, scratch, chain, &d))) {
+            enum vhost_chain_result result = fetch_chain(q, scratch, chain, d);
+
+            if (result == VHOST_CHAIN_ENDLESS) {
+                vhost_queue_break(q, "descriptor chain leaves the table "
+                                  "or has no end");
+                return 0;
+            } else if (result == VHOST_CHAIN_MISS) {
+                break;
+            }
         }
     }
     q->next_avail += done;

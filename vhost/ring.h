@@ -91,6 +91,12 @@ struct vhost_queue {
     uint16_t next_used;         /* Next entry that we give back. */
     uint16_t starved_at;        /* Receive queues: the end of the available
                                  * buffers when they were too few. */
+    bool missing;               /* Waits for the IOTLB: the control thread
+                                 * asks for 'missing_addr'. */
+    bool unmapped;              /* Was ready, but its ring isn't mapped. */
+    bool miss_asked;            /* Control thread: it has. */
+    uint8_t missing_access;     /* VHOST_ACCESS_*. */
+    uint64_t missing_addr;
     uint16_t n_held;            /* Chains between vhost_receive() and
                                  * vhost_receive_done(). */
     bool broken;                /* The guest broke a rule of the ring. */
@@ -279,6 +285,9 @@ vhost_copy_head(uint8_t *dst, const uint8_t *src, size_t n)
 /* Marks 'q' broken for 'reason' (a string constant, in words for the log).
  * With the lock held. */
 void vhost_queue_break(struct vhost_queue *, const char *reason);
+
+/* Makes 'q' wait until 'addr' is mapped for 'access'.  With the lock held. */
+void vhost_queue_miss(struct vhost_queue *, uint64_t addr, uint8_t access);
 
 /* queue.c: life of a queue.  Control thread. */
 struct vhost_queue *vhost_queue_create(struct vhost_device *,

@@ -330,7 +330,8 @@ flush(struct vhost_queue *q, struct vhost_notifier *notifier)
     return n;
 }
 
-/* Keeps 'packets' for when the guest refills.  Returns how many. */
+/* Keeps 'packets', or drops them, until the guest refills.  Returns how many
+ * are kept. */
 static unsigned int
 keep(struct vhost_queue *q, struct vhost_packet *const packets[],
      unsigned int n)
@@ -340,6 +341,9 @@ keep(struct vhost_queue *q, struct vhost_packet *const packets[],
 
     q->no_buffers += n;
     q->dropped += n - n_kept;
+    if (vhost_overflow_is_empty(q)) {
+        return 0;
+    }
     vhost_ring_arm(q);
     atomic_thread_fence(memory_order_seq_cst);
     if (vhost_ring_pending(q)) {

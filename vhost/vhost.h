@@ -334,7 +334,8 @@ enum vhost_transmit_mode {
     VHOST_TRY,                  /* Don't wait for the queue's lock, and don't
                                  * queue what finds no buffer. */
     VHOST_FINISH,               /* Wait; what finds no buffer goes to the
-                                 * overflow queue or is dropped. */
+                                 * overflow queue (long packets) or is
+                                 * dropped (short ones). */
 };
 
 /* Copies 'packets' into the guest's buffers of receive queue 'queue', in
@@ -343,8 +344,8 @@ enum vhost_transmit_mode {
  *
  * Returns how many packets were disposed of.  In mode VHOST_TRY the rest, from
  * the first that was not, are to be tried again (the queue's lock was taken,
- * or buffers ran out).  In mode VHOST_FINISH the rest have been dropped for
- * want of buffers. */
+ * or buffers ran out).  In mode VHOST_FINISH the rest, not
+ * necessarily the last ones, have been dropped for want of buffers. */
 unsigned int vhost_transmit(struct vhost_queue *,
                             struct vhost_packet *const packets[],
                             unsigned int n, enum vhost_transmit_mode,

@@ -36,9 +36,9 @@ mgmt_db_libsluicedb_a_SOURCES = \
 	mgmt/db/json.c \
 	mgmt/db/json.h \
 	mgmt/db/lock.c \
+	mgmt/db/log-db.c \
 	mgmt/db/log-file.c \
 	mgmt/db/log-file.h \
-	mgmt/db/log-replay.c \
 	mgmt/db/log-text.c \
 	mgmt/db/method.c \
 	mgmt/db/monitor.c \
@@ -72,8 +72,11 @@ mgmt_db_sluice_db_SOURCES = \
 	mgmt/db/daemon-main.c \
 	mgmt/db/main.c \
 	mgmt/db/main.h \
-	mgmt/db/tool.c
-mgmt_db_sluice_db_CFLAGS = $(mgmt_db_libsluicedb_a_CFLAGS)
+	mgmt/db/tool.c \
+	mgmt/db/tool.h \
+	mgmt/db/tool-history.c
+mgmt_db_sluice_db_CFLAGS = $(mgmt_db_libsluicedb_a_CFLAGS) \
+	-DSLUICE_PKGDATADIR='"$(pkgdatadir)"'
 SLUICE_DB_LDADD = mgmt/db/libsluicedb.a \
 	$(LIBOPENVSWITCH_DB) \
 	$(OVS_BUILDDIR)/lib/.libs/libopenvswitchavx512.a $(LIBOPENVSWITCH_DB) \

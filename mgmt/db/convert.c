@@ -69,7 +69,7 @@ convert(const struct db *db, struct schema *schema, struct db **newp)
     if (error) {
         txn_abort(txn);
     } else {
-        error = txn_commit_unstored(txn, false);
+        error = txn_replay(txn);
     }
     if (error) {
         db_destroy(new);

@@ -158,8 +158,8 @@ struct txn *txn_create(struct db *);
 void txn_abort(struct txn *);
 struct error *txn_commit(struct txn *, bool durable, uint64_t *ticket)
     OVS_WARN_UNUSED_RESULT;
-struct error *txn_commit_unstored(struct txn *, bool announce)
-    OVS_WARN_UNUSED_RESULT;
+struct error *txn_replay(struct txn *) OVS_WARN_UNUSED_RESULT;
+struct error *txn_take_back(struct txn *) OVS_WARN_UNUSED_RESULT;
 
 struct row *txn_modify(struct txn *, struct row *);
 void txn_insert(struct txn *, struct row *);

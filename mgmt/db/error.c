@@ -9,7 +9,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "openvswitch/shash.h"
 #include "util.h"
 
 static struct error *
@@ -264,27 +263,18 @@ is_used(const struct parser *p, const char *name)
     return false;
 }
 
-/* The unused member that ovsdb-server would name: the first in the order of
- * its hash table. */
+/* The unused member that ovsdb-server would name. */
 static const char *
 first_unused(const struct parser *p)
 {
-    struct shash members = SHASH_INITIALIZER(&members);
-    const struct shash_node *node;
-    const char *first = NULL;
-    const char *name;
-    json_t *value;
+    const char **names, *first = NULL;
+    size_t n, i;
 
-    json_object_foreach (CONST_CAST(json_t *, p->json), name, value) {
-        shash_add(&members, name, name);
+    names = json_object_names(p->json, &n);
+    for (i = 0; i < n && !first; i++) {
+        first = is_used(p, names[i]) ? NULL : names[i];
     }
-    SHASH_FOR_EACH (node, &members) {
-        if (!is_used(p, node->name)) {
-            first = node->data;
-            break;
-        }
-    }
-    shash_destroy(&members);
+    free(names);
     return first;
 }
 

@@ -93,16 +93,20 @@ insert_uuid(struct operation_context *x, struct table *table,
 static struct error *
 check_defaults(const struct row *row)
 {
-    const struct table_schema *ts = row->table->schema;
-    struct error *error = NULL;
-    size_t i;
+    const struct shash_node *node;
 
-    for (i = 0; i < ts->n_columns && !error; i++) {
-        if (datum_n(row->fields[i]) == 1) {
-            error = datum_check(row->fields[i], &ts->columns[i]->type);
+    SHASH_FOR_EACH (node, &row->table->schema->by_name) {
+        const struct column *column = node->data;
+        const struct datum *datum = row->fields[column->index];
+
+        if (datum_n(datum) == 1) {
+            struct error *error = datum_check(datum, &column->type);
+            if (error) {
+                return error;
+            }
         }
     }
-    return error;
+    return NULL;
 }
 
 static struct error *
@@ -317,21 +321,41 @@ update_cb(struct row *row, void *change_)
     return true;
 }
 
-static struct error *
-check_mutable(const struct column_set *columns, const struct table *table,
-              const struct parser *p)
+static bool
+all_mutable(const struct column_set *columns)
 {
     size_t i;
 
     for (i = 0; i < columns->n; i++) {
         if (!columns->columns[i]->mutable) {
-            return error_syntax(p->json, "constraint violation",
-                                "Cannot update immutable column %s in table "
-                                "%s.", columns->columns[i]->name,
-                                table->schema->name);
+            return false;
         }
     }
-    return NULL;
+    return true;
+}
+
+static struct error *
+check_mutable(const struct column_set *columns, const json_t *row,
+              const struct table *table, const struct parser *p)
+{
+    const char **names, *first = NULL;
+    struct error *error;
+    size_t n, i;
+
+    if (all_mutable(columns)) {
+        return NULL;
+    }
+    names = json_object_names(row, &n);
+    for (i = 0; i < n && !first; i++) {
+        if (!table_schema_column(table->schema, names[i])->mutable) {
+            first = names[i];
+        }
+    }
+    error = error_syntax(p->json, "constraint violation",
+                         "Cannot update immutable column %s in table %s.",
+                         first, table->schema->name);
+    free(names);
+    return error;
 }
 
 static struct error *
@@ -355,7 +379,7 @@ execute_update(struct operation_context *x, struct parser *p,
     row = row_create(table);
     error = row_from_json(row, row_json, &x->symbols, &columns);
     if (!error) {
-        error = check_mutable(&columns, table, p);
+        error = check_mutable(&columns, row_json, table, p);
     }
     if (!error) {
         error = condition_from_json(&condition, table->schema, where,

@@ -13,6 +13,8 @@
 #include <string.h>
 
 #include "hash.h"
+#include "mgmt/db/log-file.h"
+#include "openvswitch/shash.h"
 #include "util.h"
 
 /* Appends 'string' in quotes. */
@@ -201,6 +203,30 @@ json_hash_value(const json_t *json, uint32_t basis)
     }
 }
 
+/* Returns the names of the members of 'json' in the order in which ovsdb-server
+ * would come upon them, that of its hash table: which of several errors in an
+ * object it reports depends on that.  The caller must free the array. */
+const char **
+json_object_names(const json_t *json, size_t *n)
+{
+    struct shash members = SHASH_INITIALIZER(&members);
+    const struct shash_node *node;
+    const char **names;
+    const char *name;
+    json_t *value;
+
+    json_object_foreach (CONST_CAST(json_t *, json), name, value) {
+        shash_add(&members, name, name);
+    }
+    *n = 0;
+    names = xmalloc((shash_count(&members) + 1) * sizeof *names);
+    SHASH_FOR_EACH (node, &members) {
+        names[(*n)++] = node->data;
+    }
+    shash_destroy(&members);
+    return names;
+}
+
 json_t *
 json_parse(const char *text, size_t size, char **errorp)
 {
@@ -210,6 +236,26 @@ json_parse(const char *text, size_t size, char **errorp)
     *errorp = (json ? NULL
                : xasprintf("line %d, column %d: %s",
                            error.line, error.column, error.text));
+    return json;
+}
+
+/* Parses a message.  What jansson doesn't take but ovsdb-server does is set
+ * right first, which the rare message pays for that needs it. */
+static json_t *
+parse_message(const char *text, size_t size, char **errorp)
+{
+    json_t *json = json_parse(text, size, errorp);
+
+    if (!json) {
+        size_t repaired_size;
+        char *repaired = log_text_repair(text, size, &repaired_size, NULL,
+                                         NULL);
+        if (repaired) {
+            free(*errorp);
+            json = json_parse(repaired, repaired_size, errorp);
+            free(repaired);
+        }
+    }
     return json;
 }
 
@@ -324,10 +370,10 @@ json_stream_feed(struct json_stream *s, const char *p, size_t n,
     } else if (!done) {
         ds_put_buffer(&s->text, p + skipped, used);
     } else if (!s->text.length) {
-        *messagep = json_parse(p + skipped, used, errorp);
+        *messagep = parse_message(p + skipped, used, errorp);
     } else {
         ds_put_buffer(&s->text, p + skipped, used);
-        *messagep = json_parse(s->text.string, s->text.length, errorp);
+        *messagep = parse_message(s->text.string, s->text.length, errorp);
         if (s->text.allocated > 65536) {
             ds_destroy(&s->text);
             ds_init(&s->text);

@@ -28,6 +28,7 @@ void json_put(struct ds *, const json_t *);
 char *json_to_text(const json_t *);
 bool json_is_exact_integer(const json_t *, int64_t *);
 bool json_same(const json_t *, const json_t *);
+const char **json_object_names(const json_t *, size_t *n);
 uint32_t json_hash_value(const json_t *, uint32_t basis);
 
 /* Parses a whole text; on failure returns NULL and a message in '*errorp'. */

@@ -113,14 +113,14 @@ lock_release(struct lock_waiter *w)
     struct lock *lock = w->lock;
 
     if (lock) {
-        bool was_owner = is_owner(w);
-
         ovs_list_remove(&w->lock_node);
         if (ovs_list_is_empty(&lock->waiters)) {
             hmap_remove(&w->session->remote->server->locks, &lock->node);
             free(lock->name);
             free(lock);
-        } else if (was_owner) {
+        } else {
+            /* As from ovsdb-server, the owner hears of it even if it was the
+             * owner before, and it was a waiter that went away. */
             session_notify(owner(lock)->session, "locked", lock->name);
         }
     }

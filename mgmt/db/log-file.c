@@ -37,7 +37,7 @@ struct log_file {
     off_t prev_offset;          /* Start of the last record read. */
     bool writing;               /* Stream is positioned at 'offset' and the
                                  * file ends there. */
-    char *error;                /* A failed read's error: it repeats. */
+    struct error *error;        /* A failed read's error: it repeats. */
 };
 
 /* The two kinds of log by the word that follows "OVSDB" in each header. */
@@ -52,22 +52,6 @@ struct header {
     unsigned long length;       /* Bytes in the record's body. */
     uint8_t sha1[SHA1_DIGEST_SIZE];
 };
-
-/* An error with the text of errno value 'error' (EOF: end of file) behind
- * it. */
-static char * OVS_PRINTF_FORMAT(2, 3)
-io_error(int error, const char *format, ...)
-{
-    va_list args;
-    va_start(args, format);
-    char *details = xvasprintf(format, args);
-    va_end(args);
-
-    char *s = xasprintf("I/O error: %s (%s)", details,
-                        ovs_retval_to_string(error));
-    free(details);
-    return s;
-}
 
 /* Parses header line 'line'; false if it isn't one. */
 static bool
@@ -161,7 +145,7 @@ open_fd(const char *name, enum log_file_mode mode)
 
 /* Reads the first header of 'file' to learn the kind of log, and goes back to
  * the start. */
-static char *
+static struct error *
 read_magic(struct log_file *file, bool create)
 {
     char line[HEADER_MAX];
@@ -170,32 +154,30 @@ read_magic(struct log_file *file, bool create)
     file->magic = standalone_magic;
     if (!fgets(line, sizeof line, file->stream)) {
         if (ferror(file->stream)) {
-            return io_error(errno, "%s: read error", file->name);
+            return error_io(errno, "%s: read error", file->name);
         } else if (!create) {
-            return xasprintf("ovsdb error: %s: cannot identify file type",
+            return error_new(NULL, "%s: cannot identify file type",
                              file->name);
         }
         /* Empty, so most likely just made: its directory entry should last as
          * its contents will. */
         fsync_parent_dir(file->name);
     } else if (!parse_header(line, &header)) {
-        return xasprintf("ovsdb error: %s: unexpected file format",
-                         file->name);
+        return error_new(NULL, "%s: unexpected file format", file->name);
     } else if (!header.magic || (create && header.magic == cluster_magic)) {
-        return xasprintf("ovsdb error: %s: cannot identify file type",
-                         file->name);
+        return error_new(NULL, "%s: cannot identify file type", file->name);
     } else {
         file->magic = header.magic;
     }
     return (fseeko(file->stream, 0, SEEK_SET)
-            ? io_error(errno, "%s: seek failed", file->name)
+            ? error_io(errno, "%s: seek failed", file->name)
             : NULL);
 }
 
 /* Opens the log file 'name' and stores it in '*filep' (NULL on error).  A mode
  * that allows writing takes the lock .NAME.~lock~, or fails if another process
  * holds it.  The caller closes it by log_file_close(). */
-char *
+struct error *
 log_file_open(const char *name, enum log_file_mode mode,
               struct log_file **filep)
 {
@@ -204,25 +186,25 @@ log_file_open(const char *name, enum log_file_mode mode,
     struct log_file *file = xzalloc(sizeof *file);
     file->name = xstrdup(name);
     bool create = mode == LOG_FILE_CREATE || mode == LOG_FILE_CREATE_EXCL;
-    char *error = NULL;
+    struct error *error = NULL;
 
     if (mode != LOG_FILE_READ_ONLY) {
         int retval = lockfile_lock(name, &file->lockfile);
         if (retval) {
-            error = io_error(retval, "%s: failed to lock lockfile", name);
+            error = error_io(retval, "%s: failed to lock lockfile", name);
         }
     }
     if (!error) {
         int fd = open_fd(name, mode);
         if (fd < 0) {
-            error = io_error(errno, "%s: %s failed", name,
+            error = error_io(errno, "%s: %s failed", name,
                              mode == LOG_FILE_CREATE ? "create or open"
                              : create ? "create" : "open");
         } else {
             file->stream = fdopen(fd, mode == LOG_FILE_READ_ONLY
                                       ? "r" : "r+");
             if (!file->stream) {
-                error = io_error(errno, "%s: fdopen failed", name);
+                error = error_io(errno, "%s: fdopen failed", name);
                 close(fd);
             }
         }
@@ -249,9 +231,16 @@ log_file_close(struct log_file *file)
         }
         lockfile_unlock(file->lockfile);
         free(file->name);
-        free(file->error);
+        error_destroy(file->error);
         free(file);
     }
+}
+
+/* Returns the name by which 'file' was opened. */
+const char *
+log_file_name(const struct log_file *file)
+{
+    return file->name;
 }
 
 /* Returns LOG_FILE_STANDALONE or LOG_FILE_CLUSTERED. */
@@ -262,15 +251,8 @@ log_file_get_format(const struct log_file *file)
             ? LOG_FILE_CLUSTERED : LOG_FILE_STANDALONE);
 }
 
-/* Returns the size in bytes of the records read and written so far. */
-off_t
-log_file_offset(const struct log_file *file)
-{
-    return file->offset;
-}
-
 /* Reads the 'length' bytes of a body into '*body', malloc()'d. */
-static char *
+static struct error *
 read_body(struct log_file *file, off_t offset, size_t length, char **body)
 {
     size_t allocated = 0;
@@ -284,7 +266,7 @@ read_body(struct log_file *file, off_t offset, size_t length, char **body)
         }
         size_t got = fread(*body + n, 1, allocated - n, file->stream);
         if (!got) {
-            return io_error(ferror(file->stream) ? errno : EOF,
+            return error_io(ferror(file->stream) ? errno : EOF,
                             "%s: error reading %zu bytes starting at "
                             "offset %lld", file->name, length - n,
                             (long long int) offset);
@@ -326,7 +308,7 @@ warn_about_repair(const char *table, const char *row, const char *column,
 
 /* Parses 'body' into '*recordp', an object.  What OVSDB takes and jansson
  * doesn't is repaired first. */
-static char *
+static struct error *
 parse_body(struct log_file *file, off_t offset, const char *body,
            size_t length, json_t **recordp)
 {
@@ -345,31 +327,31 @@ parse_body(struct log_file *file, off_t offset, const char *body,
         }
     }
     if (!*recordp) {
-        return xasprintf("syntax error: %s: %zu bytes starting at offset %lld "
-                         "are not valid JSON (%s)", file->name, length,
-                         (long long int) offset, why.text);
+        return error_syntax(NULL, NULL, "%s: %zu bytes starting at offset "
+                            "%lld are not valid JSON (%s)", file->name,
+                            length, (long long int) offset, why.text);
     } else if (!json_is_object(*recordp)) {
         json_decref(*recordp);
         *recordp = NULL;
-        return xasprintf("syntax error: %s: %zu bytes starting at offset %lld "
-                         "are not a JSON object", file->name, length,
-                         (long long int) offset);
+        return error_syntax(NULL, NULL, "%s: %zu bytes starting at offset "
+                            "%lld are not a JSON object", file->name,
+                            length, (long long int) offset);
     }
     return NULL;
 }
 
-static char *
+static struct error *
 read_record(struct log_file *file, json_t **recordp)
 {
     char line[HEADER_MAX];
     if (!fgets(line, sizeof line, file->stream)) {
         return (feof(file->stream) ? NULL
-                : io_error(errno, "%s: read failed", file->name));
+                : error_io(errno, "%s: read failed", file->name));
     }
 
     struct header header;
     if (!parse_header(line, &header) || header.magic != file->magic) {
-        return xasprintf("syntax error: %s: parse error at offset %lld in "
+        return error_syntax(NULL, NULL, "%s: parse error at offset %lld in "
                          "header line \"%.*s\"", file->name,
                          (long long int) file->offset,
                          (int) strcspn(line, "\n"), line);
@@ -378,15 +360,15 @@ read_record(struct log_file *file, json_t **recordp)
     off_t offset = file->offset + strlen(line);
     uint8_t sha1[SHA1_DIGEST_SIZE];
     char *body;
-    char *error = read_body(file, offset, header.length, &body);
+    struct error *error = read_body(file, offset, header.length, &body);
     if (!error) {
         digest(body, header.length, sha1);
         if (memcmp(sha1, header.sha1, sizeof sha1)) {
-            error = xasprintf("syntax error: %s: %lu bytes starting at offset "
-                              "%lld have SHA-1 hash "SHA1_FMT" but should "
-                              "have hash "SHA1_FMT, file->name,
-                              header.length, (long long int) offset,
-                              SHA1_ARGS(sha1), SHA1_ARGS(header.sha1));
+            error = error_syntax(NULL, NULL, "%s: %lu bytes starting at "
+                                 "offset %lld have SHA-1 hash "SHA1_FMT
+                                 " but should have hash "SHA1_FMT, file->name,
+                                 header.length, (long long int) offset,
+                                 SHA1_ARGS(sha1), SHA1_ARGS(header.sha1));
         }
     }
     if (!error) {
@@ -403,19 +385,19 @@ read_record(struct log_file *file, json_t **recordp)
 /* Reads the next record into '*recordp', which the caller frees by
  * json_decref(); NULL at the end of the file.  After an error, every later
  * read gives the same one. */
-char *
+struct error *
 log_file_read(struct log_file *file, json_t **recordp)
 {
     *recordp = NULL;
     if (file->error) {
-        return xstrdup(file->error);
+        return error_clone(file->error);
     } else if (file->writing) {
         return NULL;
     }
 
-    char *error = read_record(file, recordp);
+    struct error *error = read_record(file, recordp);
     if (error) {
-        file->error = xstrdup(error);
+        file->error = error_clone(error);
     }
     return error;
 }
@@ -430,58 +412,54 @@ log_file_unread(struct log_file *file)
 }
 
 /* Makes the end of the last good record the end of the file. */
-static char *
+static struct error *
 start_writing(struct log_file *file)
 {
     if (fseeko(file->stream, file->offset, SEEK_SET)) {
-        return io_error(errno, "%s: cannot seek to offset %lld", file->name,
+        return error_io(errno, "%s: cannot seek to offset %lld", file->name,
                         (long long int) file->offset);
     } else if (ftruncate(fileno(file->stream), file->offset)) {
-        return io_error(errno, "%s: cannot truncate to length %lld",
+        return error_io(errno, "%s: cannot truncate to length %lld",
                         file->name, (long long int) file->offset);
     }
     clearerr(file->stream);
-    free(file->error);
+    error_destroy(file->error);
     file->error = NULL;
     file->writing = true;
     return NULL;
 }
 
-/* Appends 'record', an object, behind the last record that was read or
- * written; records not yet read are cut off.  The record is there whole or not
- * at all, but not on the disk before log_file_commit(). */
-char *
-log_file_write(struct log_file *file, const json_t *record)
+/* Appends the record 'body', the text of an object, behind the last record
+ * that was read or written; records not yet read are cut off.  The record is
+ * there whole or not at all, but not on the disk before log_file_commit(). */
+struct error *
+log_file_write(struct log_file *file, const char *body)
 {
     if (!file->writing) {
-        char *error = start_writing(file);
+        struct error *error = start_writing(file);
         if (error) {
             return error;
         }
     }
 
-    char *body = json_dumps(record, JSON_COMPACT | JSON_REAL_PRECISION(15));
-    if (!body) {
-        return xasprintf("ovsdb error: %s: record is not valid JSON",
-                         file->name);
-    }
-    size_t length = strlen(body);
-    body[length++] = '\n';      /* In place of the terminating null. */
-
+    struct ds line = DS_EMPTY_INITIALIZER;
+    ds_put_format(&line, "%s\n", body);
     uint8_t sha1[SHA1_DIGEST_SIZE];
-    digest(body, length, sha1);
-    int header_len = fprintf(file->stream, "OVSDB %s %zu "SHA1_FMT"\n",
-                             file->magic, length, SHA1_ARGS(sha1));
+    digest(line.string, line.length, sha1);
+    int header_len = fprintf(file->stream, "OVSDB %s %"PRIuSIZE" "SHA1_FMT
+                             "\n", file->magic, line.length,
+                             SHA1_ARGS(sha1));
     bool ok = (header_len > 0
-               && fwrite(body, length, 1, file->stream) == 1
+               && fwrite(line.string, line.length, 1, file->stream) == 1
                && !fflush(file->stream));
     int save_errno = errno;
-    free(body);
+    size_t length = line.length;
+    ds_destroy(&line);
     if (!ok) {
         /* Best effort; the next write cuts off again what is left. */
         file->writing = false;
         ignore(ftruncate(fileno(file->stream), file->offset));
-        return io_error(save_errno, "%s: write failed", file->name);
+        return error_io(save_errno, "%s: write failed", file->name);
     }
     file->prev_offset = file->offset;
     file->offset += header_len + length;
@@ -489,10 +467,10 @@ log_file_write(struct log_file *file, const json_t *record)
 }
 
 /* Waits until all that was written is on the disk. */
-char *
+struct error *
 log_file_commit(struct log_file *file)
 {
     return (fdatasync(fileno(file->stream))
-            ? io_error(errno, "%s: fsync failed", file->name)
+            ? error_io(errno, "%s: fsync failed", file->name)
             : NULL);
 }

@@ -15,7 +15,7 @@
  * A row that is null is deleted, one that is not there yet is inserted with
  * defaults for the columns left out.  With "_is_diff", the value of a column
  * that may hold several elements is not the new value but the difference to
- * the old one (see log_replay_record()).
+ * the old one: what is in both goes, what is only in the difference comes.
  *
  * A file whose records say CLUSTER in place of JSON is a clustered database;
  * this module recognizes it and reads its records, but nothing here
@@ -25,16 +25,13 @@
  * records before it and then an error; the caller decides (ovsdb-server logs
  * it and goes on, ovsdb-tool stops).  A write then cuts the damaged tail off.
  *
- * Errors are returned as malloc()'d text in the wording of ovsdb-server and
- * ovsdb-tool, since scripts match it; NULL is success.  Nothing here is
- * thread-safe: a struct log_file belongs to one thread at a time. */
+ * Errors are in the wording of ovsdb-server and ovsdb-tool, since scripts
+ * match it.  Nothing here is thread-safe: a struct log_file belongs to one
+ * thread at a time. */
 #ifndef SLUICE_DB_LOG_FILE_H
 #define SLUICE_DB_LOG_FILE_H 1
 
-#include <jansson.h>
-#include <stdbool.h>
-#include <sys/types.h>
-#include "compiler.h"
+#include "mgmt/db/database.h"
 
 /* What a file holds, from its first bytes. */
 enum log_file_format {
@@ -58,19 +55,20 @@ struct log_file;
 
 int log_file_identify(const char *name, enum log_file_format *);
 
-char *log_file_open(const char *name, enum log_file_mode, struct log_file **)
+struct error *log_file_open(const char *name, enum log_file_mode,
+                            struct log_file **)
     OVS_WARN_UNUSED_RESULT;
 void log_file_close(struct log_file *);
 
+const char *log_file_name(const struct log_file *);
 enum log_file_format log_file_get_format(const struct log_file *);
-off_t log_file_offset(const struct log_file *);
 
-char *log_file_read(struct log_file *, json_t **recordp)
+struct error *log_file_read(struct log_file *, json_t **recordp)
     OVS_WARN_UNUSED_RESULT;
 void log_file_unread(struct log_file *);
-char *log_file_write(struct log_file *, const json_t *record)
+struct error *log_file_write(struct log_file *, const char *body)
     OVS_WARN_UNUSED_RESULT;
-char *log_file_commit(struct log_file *) OVS_WARN_UNUSED_RESULT;
+struct error *log_file_commit(struct log_file *) OVS_WARN_UNUSED_RESULT;
 
 /* Text repair, in log-text.c. */
 typedef void log_text_cb(const char *table, const char *row,
@@ -78,14 +76,13 @@ typedef void log_text_cb(const char *table, const char *row,
 char *log_text_repair(const char *text, size_t length, size_t *new_length,
                       log_text_cb *, void *aux);
 
-/* Adds up the transactions of a log, in log-replay.c. */
-struct log_replay;
-
-char *log_replay_create(const json_t *schema, bool converting,
-                        struct log_replay **) OVS_WARN_UNUSED_RESULT;
-char *log_replay_record(struct log_replay *, const json_t *record)
+/* A log and a database, in log-db.c. */
+struct error *log_load(struct log_file *, struct schema *, struct db **,
+                       struct error **tail) OVS_WARN_UNUSED_RESULT;
+struct error *log_save(struct log_file *, const struct db *,
+                       const char *comment) OVS_WARN_UNUSED_RESULT;
+struct error *log_save_changes(struct log_file *, const struct db *old,
+                               const struct db *new, const char *comment)
     OVS_WARN_UNUSED_RESULT;
-json_t *log_replay_finish(struct log_replay *);
-void log_replay_destroy(struct log_replay *);
 
 #endif /* mgmt/db/log-file.h */

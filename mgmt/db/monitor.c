@@ -165,35 +165,44 @@ parse_request(struct feed_table *ft, const json_t *json, bool conditional)
     return error;
 }
 
+/* Parses the <monitor-request>s for one table. */
+static struct error *
+parse_table_requests(struct feed *feed, const char *name, const json_t *json,
+                     bool conditional)
+{
+    struct table *table = db_table(feed->db, name);
+    struct error *error = NULL;
+    struct feed_table *ft;
+    size_t i;
+
+    if (!table) {
+        return error_syntax(NULL, NULL, "no table named %s", name);
+    }
+    ft = feed_add_table(feed, table);
+    if (!json_is_array(json)) {
+        return parse_request(ft, json, conditional);
+    }
+    for (i = 0; i < json_array_size(json) && !error; i++) {
+        error = parse_request(ft, json_array_get(json, i), conditional);
+    }
+    return error;
+}
+
 static struct error *
 parse_requests(struct feed *feed, const json_t *requests, bool conditional)
 {
-    const char *name;
-    json_t *value;
-    size_t i;
+    struct error *error = NULL;
+    const char **names;
+    size_t n, i;
 
-    json_object_foreach (CONST_CAST(json_t *, requests), name, value) {
-        struct table *table = db_table(feed->db, name);
-        struct error *error = NULL;
-        struct feed_table *ft;
-
-        if (!table) {
-            return error_syntax(NULL, NULL, "no table named %s", name);
-        }
-        ft = feed_add_table(feed, table);
-        if (json_is_array(value)) {
-            for (i = 0; i < json_array_size(value) && !error; i++) {
-                error = parse_request(ft, json_array_get(value, i),
-                                      conditional);
-            }
-        } else {
-            error = parse_request(ft, value, conditional);
-        }
-        if (error) {
-            return error;
-        }
+    names = json_object_names(requests, &n);
+    for (i = 0; i < n && !error; i++) {
+        error = parse_table_requests(feed, names[i],
+                                     json_object_get(requests, names[i]),
+                                     conditional);
     }
-    return NULL;
+    free(names);
+    return error;
 }
 
 /* Parses the last transaction's id, which "monitor_cond_since" has. */
@@ -323,35 +332,43 @@ parse_cond_change(struct feed_table *ft, const json_t *json, bool v1)
 }
 
 static struct error *
-parse_cond_changes(struct feed *feed, const json_t *requests)
+parse_table_cond_changes(struct feed *feed, const char *name,
+                         const json_t *json)
 {
-    const char *name;
-    json_t *value;
+    struct table *table = db_table(feed->db, name);
+    struct feed_table *ft = table ? feed_find_table(feed, table) : NULL;
+    struct error *error = NULL;
     size_t i;
 
-    json_object_foreach (CONST_CAST(json_t *, requests), name, value) {
-        struct table *table = db_table(feed->db, name);
-        struct feed_table *ft = table ? feed_find_table(feed, table) : NULL;
-
-        if (!table) {
-            return error_syntax(NULL, NULL, "no table named %s", name);
-        } else if (!ft) {
-            return error_syntax(NULL, NULL, "no table named %s in monitor "
-                                "session", name);
-        } else if (!json_is_array(value)) {
-            return error_syntax(NULL, NULL, "table %s no monitor-cond-change "
-                                "JSON array", name);
-        }
-        for (i = 0; i < json_array_size(value); i++) {
-            struct error *error = parse_cond_change(ft,
-                                                    json_array_get(value, i),
-                                                    feed->v1);
-            if (error) {
-                return error;
-            }
-        }
+    if (!table) {
+        return error_syntax(NULL, NULL, "no table named %s", name);
+    } else if (!ft) {
+        return error_syntax(NULL, NULL, "no table named %s in monitor session",
+                            name);
+    } else if (!json_is_array(json)) {
+        return error_syntax(NULL, NULL, "table %s no monitor-cond-change "
+                            "JSON array", name);
     }
-    return NULL;
+    for (i = 0; i < json_array_size(json) && !error; i++) {
+        error = parse_cond_change(ft, json_array_get(json, i), feed->v1);
+    }
+    return error;
+}
+
+static struct error *
+parse_cond_changes(struct feed *feed, const json_t *requests)
+{
+    struct error *error = NULL;
+    const char **names;
+    size_t n, i;
+
+    names = json_object_names(requests, &n);
+    for (i = 0; i < n && !error; i++) {
+        error = parse_table_cond_changes(feed, names[i],
+                                         json_object_get(requests, names[i]));
+    }
+    free(names);
+    return error;
 }
 
 /* Moves 'm' to 'feed' and sends what that changes for its client. */

@@ -117,13 +117,55 @@ row_set_uuid(struct row *row, const struct uuid *uuid)
             datum_scalar(ATOM_UUID, &atom));
 }
 
+/* Sets the column of the given name to that member of 'object'. */
+static struct error *
+set_from_json(struct row *row, const json_t *object, const char *name,
+              const json_t *value, struct shash *symbols,
+              struct column_set *included)
+{
+    const struct table_schema *ts = row->table->schema;
+    const struct column *column = table_schema_column(ts, name);
+    struct datum *datum;
+    struct error *error;
+
+    if (!column) {
+        return error_syntax(object, "unknown column",
+                            "No column %s in table %s.", name, ts->name);
+    }
+    error = datum_from_json(&datum, &column->type, value, symbols);
+    if (!error) {
+        row_set(row, column, datum);
+        if (included) {
+            column_set_add(included, column);
+        }
+    }
+    return error;
+}
+
+/* Returns the error that ovsdb-server would find first in 'json', in which
+ * there is at least one. */
+static struct error *
+first_error(struct row *row, const json_t *json, struct shash *symbols)
+{
+    struct error *error = NULL;
+    const char **names;
+    size_t n, i;
+
+    names = json_object_names(json, &n);
+    for (i = 0; i < n && !error; i++) {
+        error = set_from_json(row, json, names[i],
+                              json_object_get(json, names[i]), symbols, NULL);
+    }
+    free(names);
+    return error;
+}
+
 /* Sets the columns that 'json', an object, names; adds them to 'included' if
  * that is nonnull. */
 struct error *
 row_from_json(struct row *row, const json_t *json, struct shash *symbols,
               struct column_set *included)
 {
-    const struct table_schema *ts = row->table->schema;
     const char *name;
     json_t *value;
 
@@ -131,21 +173,11 @@ row_from_json(struct row *row, const json_t *json, struct shash *symbols,
         return error_syntax(json, NULL, "row must be JSON object");
     }
     json_object_foreach (CONST_CAST(json_t *, json), name, value) {
-        const struct column *column = table_schema_column(ts, name);
-        struct datum *datum;
-        struct error *error;
-
-        if (!column) {
-            return error_syntax(json, "unknown column",
-                                "No column %s in table %s.", name, ts->name);
-        }
-        error = datum_from_json(&datum, &column->type, value, symbols);
+        struct error *error = set_from_json(row, json, name, value, symbols,
+                                            included);
         if (error) {
-            return error;
-        }
-        row_set(row, column, datum);
-        if (included) {
-            column_set_add(included, column);
+            error_destroy(error);
+            return first_error(row, json, symbols);
         }
     }
     return NULL;

@@ -221,31 +221,6 @@ table_schema_column(const struct table_schema *ts, const char *name)
     return shash_find_data(&ts->by_name, name);
 }
 
-/* The names of the members of 'json' in order; the caller frees the array. */
-static const char **
-sorted_names(const json_t *json, size_t *n)
-{
-    struct shash names = SHASH_INITIALIZER(&names);
-    const struct shash_node **nodes;
-    const char **array;
-    const char *name;
-    json_t *value;
-    size_t i;
-
-    json_object_foreach (CONST_CAST(json_t *, json), name, value) {
-        shash_add(&names, name, name);
-    }
-    *n = shash_count(&names);
-    nodes = shash_sort(&names);
-    array = xmalloc((*n + 1) * sizeof *array);
-    for (i = 0; i < *n; i++) {
-        array[i] = nodes[i]->data;
-    }
-    free(nodes);
-    shash_destroy(&names);
-    return array;
-}
-
 static struct error *
 check_name(const char *name, const json_t *json)
 {
@@ -258,6 +233,14 @@ check_name(const char *name, const json_t *json)
     return NULL;
 }
 
+static int
+compare_columns(const void *a_, const void *b_)
+{
+    const struct column *const *a = a_;
+    const struct column *const *b = b_;
+    return strcmp((*a)->name, (*b)->name);
+}
+
 static struct error *
 parse_columns(struct table_schema *ts, const json_t *json,
               const json_t *columns)
@@ -266,7 +249,7 @@ parse_columns(struct table_schema *ts, const json_t *json,
     const char **names;
     size_t i, n;
 
-    names = sorted_names(columns, &n);
+    names = json_object_names(columns, &n);
     for (i = 0; i < n && !error; i++) {
         struct column *column;
 
@@ -280,6 +263,11 @@ parse_columns(struct table_schema *ts, const json_t *json,
         }
     }
     free(names);
+    qsort(ts->columns + N_STD_COLUMNS, ts->n_columns - N_STD_COLUMNS,
+          sizeof *ts->columns, compare_columns);
+    for (i = 0; i < ts->n_columns; i++) {
+        ts->columns[i]->index = i;
+    }
     return error;
 }
 
@@ -503,6 +491,14 @@ check_refs(struct schema *schema)
     return error;
 }
 
+static int
+compare_tables(const void *a_, const void *b_)
+{
+    const struct table_schema *const *a = a_;
+    const struct table_schema *const *b = b_;
+    return strcmp((*a)->name, (*b)->name);
+}
+
 static struct error *
 parse_tables(struct schema *schema, const json_t *json, const json_t *tables)
 {
@@ -510,7 +506,7 @@ parse_tables(struct schema *schema, const json_t *json, const json_t *tables)
     const char **names;
     size_t i, n;
 
-    names = sorted_names(tables, &n);
+    names = json_object_names(tables, &n);
     schema->tables = xcalloc(n, sizeof *schema->tables);
     for (i = 0; i < n && !error; i++) {
         error = check_name(names[i], json);
@@ -521,6 +517,8 @@ parse_tables(struct schema *schema, const json_t *json, const json_t *tables)
         }
     }
     free(names);
+    qsort(schema->tables, schema->n_tables, sizeof *schema->tables,
+          compare_tables);
     return error;
 }
 

@@ -153,9 +153,11 @@ flush_monitors(struct session *s)
     }
 }
 
+/* Sends a reply whose member 'name' is the 'n' bytes at 'value'.  An error has
+ * no "result" and a result an "error" of null, as from ovsdb-server. */
 static void
-send_reply(struct session *s, const char *id, const char *result,
-           size_t result_length, const char *error)
+send_reply(struct session *s, const char *id, const char *name,
+           const char *value, size_t n, const char *end)
 {
     struct evbuffer *out = bufferevent_get_output(s->bev);
 
@@ -165,18 +167,17 @@ send_reply(struct session *s, const char *id, const char *result,
     flush_monitors(s);
     evbuffer_add(out, "{\"id\":", 6);
     evbuffer_add(out, id, strlen(id));
-    evbuffer_add(out, ",\"result\":", 10);
-    evbuffer_add(out, result, result_length);
-    evbuffer_add(out, ",\"error\":", 9);
-    evbuffer_add(out, error, strlen(error));
-    evbuffer_add(out, "}", 1);
+    evbuffer_add(out, name, strlen(name));
+    evbuffer_add(out, value, n);
+    evbuffer_add(out, end, strlen(end));
     mark_dirty(s);
 }
 
 void
 session_reply(struct session *s, const char *id, const struct ds *result)
 {
-    send_reply(s, id, result->string, result->length, "null");
+    send_reply(s, id, ",\"result\":", result->string, result->length,
+               ",\"error\":null}");
 }
 
 /* Replies with 'error' and frees it. */
@@ -187,7 +188,7 @@ session_reply_error(struct session *s, const char *id, struct error *error)
 
     error_put(&ds, error);
     error_destroy(error);
-    send_reply(s, id, "null", 4, ds_cstr(&ds));
+    send_reply(s, id, ",\"error\":", ds.string, ds.length, "}");
     ds_destroy(&ds);
 }
 
@@ -198,7 +199,7 @@ session_reply_error_string(struct session *s, const char *id,
     struct ds ds = DS_EMPTY_INITIALIZER;
 
     json_put_string(&ds, error);
-    send_reply(s, id, "null", 4, ds_cstr(&ds));
+    send_reply(s, id, ",\"error\":", ds.string, ds.length, "}");
     ds_destroy(&ds);
 }
 

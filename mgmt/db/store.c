@@ -351,7 +351,7 @@ undo_commits(struct store *store, struct db *db)
         for (i = c->n; i-- > 0; ) {
             undo_row(txn, c->rows[i].old, c->rows[i].new);
         }
-        error = txn_commit_unstored(txn, true);
+        error = txn_take_back(txn);
         if (error) {
             char *s = error_to_string_free(error);
             VLOG_ERR("%s: can't undo a transaction that couldn't be "

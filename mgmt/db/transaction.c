@@ -84,17 +84,19 @@ txn_find(const struct txn *txn, const struct table *table,
 }
 
 /* Returns the entry of a row in 'txn', made if need be; NULL if there is no
- * such row. */
+ * such row and wasn't before 'txn' either. */
 struct txn_row *
 txn_touch(struct txn *txn, struct table *table, const struct uuid *uuid)
 {
     struct row *row = table_row(table, uuid);
+    struct txn_row *r;
 
-    if (row && row->txn_row) {
-        return row->txn_row;
+    if (row) {
+        return (row->txn_row ? row->txn_row
+                : txn_row_create(txn, table, row, row));
     }
-    return (row ? txn_row_create(txn, table, row, row)
-            : txn_find(txn, table, uuid));
+    r = txn_find(txn, table, uuid);
+    return r && r->old ? r : NULL;
 }
 
 /* Returns the version of 'row' that 'txn' may change. */
@@ -422,10 +424,8 @@ txn_commit(struct txn *txn, bool durable, uint64_t *ticket)
     return NULL;
 }
 
-/* Commits and frees 'txn' in memory only: it makes a database or takes back
- * what couldn't be stored.  With 'announce', clients hear of it. */
-struct error *
-txn_commit_unstored(struct txn *txn, bool announce)
+static struct error *
+commit_unstored(struct txn *txn, bool announce)
 {
     struct error *error;
 
@@ -445,4 +445,20 @@ txn_commit_unstored(struct txn *txn, bool announce)
     }
     complete(txn);
     return NULL;
+}
+
+/* Commits and frees 'txn', which makes a database anew from what has been
+ * stored before: nothing is stored and nobody is told. */
+struct error *
+txn_replay(struct txn *txn)
+{
+    return commit_unstored(txn, false);
+}
+
+/* Commits and frees 'txn', which undoes what couldn't be stored: nothing is
+ * stored, but clients hear of it. */
+struct error *
+txn_take_back(struct txn *txn)
+{
+    return commit_unstored(txn, true);
 }

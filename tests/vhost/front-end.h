@@ -31,6 +31,8 @@ struct front_end {
     int memfd;                  /* Both regions, one after the other. */
     uint8_t *memory;
     uint64_t features, protocol_features;
+    uint64_t ring_base;         /* Added to the offsets of rings in memory; 0
+                                 * for the address of the memory. */
     struct fe_ring rings[FE_QUEUES];
 };
 

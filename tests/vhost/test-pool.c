@@ -687,6 +687,53 @@ test_synchronize(void)
     }
 }
 
+/* With somebody else on the same CPU, waiting in vain doesn't take it away. */
+static void *
+hog_main(void *stop_)
+{
+    atomic_bool *stop = stop_;
+    bool stopped;
+    cpu_set_t cpus;
+
+    CPU_ZERO(&cpus);
+    CPU_SET(0, &cpus);
+    pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
+    do {
+        atomic_read_relaxed(stop, &stopped);
+    } while (!stopped);
+    return NULL;
+}
+
+static void
+test_overcommit(void)
+{
+    struct vhost_pool *pool = create_pool(1, "0");
+    struct queue *q = queue_create(0);
+    atomic_bool stop = false;
+    pthread_t hog = ovs_thread_create("hog", hog_main, &stop);
+    uint64_t start = now_ns(), end = start + UINT64_C(3000000000);
+    struct vhost_thread_stats before = thread_stats(pool);
+
+    vhost_pool_add(pool, &q->source);
+    for (uint64_t t = start; t < end; t += 40000) {
+        queue_send(q, 1);
+        while (now_ns() < t) {
+            sched_yield();
+        }
+    }
+    struct vhost_thread_stats after = thread_stats(pool);
+    double spin = (double) (after.spin_ns - before.spin_ns) / (end - start);
+    printf("%.1f %% of the CPU spent waiting\n", spin * 100);
+    atomic_store_relaxed(&stop, true);
+    xpthread_join(hog, NULL);
+    remove_queue(pool, q);
+    queue_destroy(q);
+    vhost_pool_destroy(pool);
+    if (spin > .2) {
+        fail("polls although the CPU is wanted by others");
+    }
+}
+
 /* Bad parameters are refused in words. */
 static void
 test_config(void)
@@ -824,6 +871,41 @@ bench_neighbours(void)
     vhost_pool_destroy(pool);
 }
 
+/* Not a test: prints what it costs to add and remove a source. */
+static void
+bench_add(void)
+{
+    enum { N = 400, ROUNDS = 25 };
+    struct vhost_pool *pool = create_pool(2, NULL);
+    struct queue *queues[N];
+    uint64_t add = 0, remove = 0;
+
+    for (int round = 0; round < ROUNDS; round++) {
+        uint64_t t0, t1, t2;
+
+        for (int i = 0; i < N; i++) {
+            queues[i] = queue_create(i);
+        }
+        t0 = now_ns();
+        for (int i = 0; i < N; i++) {
+            vhost_pool_add(pool, &queues[i]->source);
+        }
+        t1 = now_ns();
+        for (int i = 0; i < N; i++) {
+            vhost_pool_remove(pool, &queues[i]->source);
+        }
+        t2 = now_ns();
+        add += t1 - t0;
+        remove += t2 - t1;
+        for (int i = 0; i < N; i++) {
+            queue_destroy(queues[i]);
+        }
+    }
+    printf("%.1f us to add, %.1f us to remove\n",
+           add / 1e3 / (N * ROUNDS), remove / 1e3 / (N * ROUNDS));
+    vhost_pool_destroy(pool);
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -839,8 +921,10 @@ main(int argc, char *argv[])
         { "unwatchable", test_unwatchable },
         { "balance", test_balance },
         { "synchronize", test_synchronize },
+        { "overcommit", test_overcommit },
         { "config", test_config },
         { "bench-latency", bench_latency },
+        { "bench-add", bench_add },
         { "bench-empty", bench_empty },
         { "bench-neighbours", bench_neighbours },
     };
