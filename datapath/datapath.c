@@ -120,6 +120,14 @@ datapath_set_threads(const char *cpu_mask, unsigned int n_threads)
 }
 
 void
+datapath_register(void)
+{
+    netdev_vhost_register();
+    netdev_system_register();
+    netdev_tap_register();
+}
+
+void
 datapath_init(const char *rundir)
 {
     const struct vhost_pool_config config = {
@@ -137,9 +145,6 @@ datapath_init(const char *rundir)
     if (vhost_pool_create(&config, &pool, &err)) {
         VLOG_FATAL("cannot start service threads: %s", err);
     }
-    netdev_vhost_register();
-    netdev_system_register();
-    netdev_tap_register();
     dpif_provider_register();
     datapath_unixctl_init();
 }
