@@ -214,8 +214,7 @@ queue_send(struct queue *q, unsigned int n)
     }
 }
 
-/* Waits until everything sent has been taken; it is an error if that takes
- * longer than 'ms' milliseconds. */
+/* Waits until everything sent has been taken. */
 static void
 queue_drain(struct queue *q)
 {
