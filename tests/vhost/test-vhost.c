@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -1131,6 +1132,72 @@ test_iotlb(void)
     }
 }
 
+/* A number from /proc/self/status, in KiB. */
+static unsigned long
+process_status(const char *key)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    unsigned long value = 0;
+    char line[256];
+
+    while (fgets(line, sizeof line, f)) {
+        if (!strncmp(line, key, strlen(key))) {
+            value = strtoul(line + strlen(key) + 1, NULL, 10);
+        }
+    }
+    fclose(f);
+    return value;
+}
+
+static unsigned long
+cpu_us(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return ((usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000ul
+            + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+/* Many connected guests that do nothing cost no CPU and little memory. */
+static void
+test_idle(void)
+{
+    enum { N = 200 };
+    static struct vhost_device *devices[N];
+    static struct front_end fes[N];
+    char *base = path;
+    struct rlimit limit;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    unsigned long before = process_status("RssAnon");
+    for (int i = 0; i < N; i++) {
+        path = xasprintf("%s%d", base, i);
+        create_device();
+        devices[i] = device;
+        fe_start(&fes[i], path, i % 2 ? SPLIT : PACKED, 2);
+        FE_AWAIT(status().running);
+        free(path);
+    }
+    unsigned long each = (process_status("RssAnon") - before) / N;
+    printf("%lu KiB for each guest\n", each);
+    FE_CHECK(each <= 32);
+
+    usleep(200000);
+    unsigned long us = cpu_us();
+    usleep(2000000);
+    us = cpu_us() - us;
+    printf("%lu us of CPU in 2 s\n", us);
+    FE_CHECK(us <= 10000);
+    for (int i = 0; i < N; i++) {
+        vhost_device_destroy(devices[i]);
+        fe_close(&fes[i]);
+    }
+    path = base;
+}
+
 /* Connecting and leaving at any moment leaks nothing. */
 static void
 test_no_leaks(void)
@@ -1183,6 +1250,7 @@ static const struct test {
     { "truncated-memory", test_truncated_memory },
     { "dirty-log", test_dirty_log },
     { "iotlb", test_iotlb },
+    { "idle", test_idle },
     { "no-leaks", test_no_leaks },
 };
 
