@@ -151,6 +151,45 @@ frames(void)
     return n;
 }
 
+/* --- What the guest sends --- */
+
+static void
+fill_frame(struct front_end *fe, uint64_t addr, uint8_t seed, size_t len)
+{
+    uint8_t *p = fe_at(fe, addr);
+
+    memset(p, 0, HDR);
+    for (size_t i = 0; i < len; i++) {
+        p[HDR + i] = seed + i;
+    }
+}
+
+/* Expects the next frame to have 'len' bytes from 'seed' on. */
+static void
+expect_frame(unsigned int before, uint8_t seed, size_t len)
+{
+    FE_AWAIT(frames() == before + 1);
+    ovs_mutex_lock(&mutex);
+    FE_CHECK(frame_len == len);
+    for (size_t i = 0; i < len; i++) {
+        FE_CHECK(frame[i] == (uint8_t) (seed + i));
+    }
+    ovs_mutex_unlock(&mutex);
+}
+
+/* Sends a frame that is in order, to see that the queue works. */
+static void
+expect_works(struct front_end *fe)
+{
+    struct fe_ring *r = &fe->rings[1];
+    unsigned int before = frames();
+
+    fill_frame(fe, fe_buffer(9), 77, 100);
+    fe_desc(r, 0, fe_buffer(9), HDR + 100, 0, 0);
+    fe_offer(r, 0);
+    expect_frame(before, 77, 100);
+}
+
 /* --- Sockets --- */
 
 static void
@@ -244,9 +283,11 @@ test_bad_messages(void)
     uint64_t u64 = 0;
     int fds[32];
 
+    /* Once all threads have begun to work, they have what they need open. */
     create_device();
-    fe_connect(&fe, path);
-    FE_AWAIT(status().connected);
+    fe_start(&fe, path, SPLIT, 2);
+    FE_AWAIT(status().running);
+    expect_works(&fe);
     fe_close(&fe);
     FE_AWAIT(!status().connected);
     unsigned int n_fds = count_fds();
@@ -379,43 +420,6 @@ test_messages(void)
 }
 
 /* --- Transmit queues --- */
-
-static void
-fill_frame(struct front_end *fe, uint64_t addr, uint8_t seed, size_t len)
-{
-    uint8_t *p = fe_at(fe, addr);
-
-    memset(p, 0, HDR);
-    for (size_t i = 0; i < len; i++) {
-        p[HDR + i] = seed + i;
-    }
-}
-
-/* Expects the next frame to have 'len' bytes from 'seed' on. */
-static void
-expect_frame(unsigned int before, uint8_t seed, size_t len)
-{
-    FE_AWAIT(frames() == before + 1);
-    ovs_mutex_lock(&mutex);
-    FE_CHECK(frame_len == len);
-    for (size_t i = 0; i < len; i++) {
-        FE_CHECK(frame[i] == (uint8_t) (seed + i));
-    }
-    ovs_mutex_unlock(&mutex);
-}
-
-/* Sends a frame that is in order, to see that the queue works. */
-static void
-expect_works(struct front_end *fe)
-{
-    struct fe_ring *r = &fe->rings[1];
-    unsigned int before = frames();
-
-    fill_frame(fe, fe_buffer(9), 77, 100);
-    fe_desc(r, 0, fe_buffer(9), HDR + 100, 0, 0);
-    fe_offer(r, 0);
-    expect_frame(before, 77, 100);
-}
 
 static void
 good_chains(uint64_t features)
@@ -1109,6 +1113,7 @@ test_iotlb(void)
 
         /* Once invalidated it's asked for again; the ring, too. */
         send_iotlb(&fe, VHOST_IOTLB_INVALIDATE, IOVA, 2 * FE_MEMORY);
+        FE_AWAIT(!status().running);
         fe_desc(r, 0, IOVA + 0x1f00, HDR + 1000, 0, 0);
         fe_offer(r, 0);
         ANSWER_UNTIL(frames() == n + 2);
