@@ -4,6 +4,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/actions.c \
 	datapath/bond-map.c \
 	datapath/bond-map.h \
+	datapath/closer.c \
+	datapath/closer.h \
 	datapath/conntrack-action.c \
 	datapath/conntrack-action.h \
 	datapath/datapath.c \
@@ -45,6 +47,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/thread.c \
 	datapath/transmit.c \
 	datapath/unixctl.c \
+	datapath/upcall-queue.c \
+	datapath/upcall-queue.h \
 	datapath/upcall.c
 # The hot path is worth more inlining than -O2 does.
 datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS) -O3

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "datapath/closer.h"
 #include "datapath/netdev-system.h"
 #include "datapath/netdev-tap.h"
 #include "datapath/private.h"
@@ -119,6 +120,14 @@ datapath_set_threads(const char *cpu_mask, unsigned int n_threads)
 }
 
 void
+datapath_register(void)
+{
+    netdev_vhost_register();
+    netdev_system_register();
+    netdev_tap_register();
+}
+
+void
 datapath_init(const char *rundir)
 {
     const struct vhost_pool_config config = {
@@ -136,9 +145,6 @@ datapath_init(const char *rundir)
     if (vhost_pool_create(&config, &pool, &err)) {
         VLOG_FATAL("cannot start service threads: %s", err);
     }
-    netdev_vhost_register();
-    netdev_system_register();
-    netdev_tap_register();
     dpif_provider_register();
     datapath_unixctl_init();
 }
@@ -148,5 +154,6 @@ datapath_exit(void)
 {
     vhost_pool_destroy(pool);
     vhost_exit();
+    closer_wait(NULL);          /* Sooner than the process's end would. */
     free(state_dir);
 }

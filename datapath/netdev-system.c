@@ -49,22 +49,6 @@ netdev_system_update_flags(struct netdev *netdev_, enum netdev_flags off,
     return 0;
 }
 
-/* Returns true if devices of type "system" are libopenvswitch's Linux devices:
- * in tests dummies may have taken their place. */
-static bool
-system_is_linux(void)
-{
-    struct netdev *netdev;
-    bool is_linux;
-
-    if (netdev_open("lo", "system", &netdev)) {
-        return false;
-    }
-    is_linux = netdev_get_class(netdev) == &netdev_linux_class;
-    netdev_close(netdev);
-    return is_linux;
-}
-
 /* Registers the class in place of libopenvswitch's. */
 void
 netdev_system_register(void)
@@ -72,9 +56,6 @@ netdev_system_register(void)
     static struct netdev_class class;
     int error;
 
-    if (!system_is_linux()) {
-        return;
-    }
     netdev_unregister_provider("system");
     class = netdev_linux_class;
     class.update_flags = netdev_system_update_flags;

@@ -16,6 +16,7 @@ vswitchd_sluice_vswitchd_SOURCES = \
 	vswitchd/main.c \
 	vswitchd/mirror.c \
 	vswitchd/multicast.c \
+	vswitchd/options.c \
 	vswitchd/port.c \
 	vswitchd/qos.c \
 	vswitchd/reconciler.c \

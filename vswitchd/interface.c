@@ -304,17 +304,26 @@ open_netdev(const struct iface *iface, const struct ovsrec_interface *row,
                           open_hint(iface, error));
         return error;
     }
-    error = netdev_set_config(*netdevp, &row->options, errp);
+    error = netdev_apply_options(*netdevp, &row->options, errp);
     if (error) {
-        if (!*errp) {
-            *errp = xasprintf("%s: could not set configuration (%s)",
-                              iface->name, ovs_strerror(error));
-        }
         netdev_remove(*netdevp);
         return error;
     }
     set_mtu(*netdevp, row);
     return 0;
+}
+
+/* Returns the number to open 'iface' with: what it asks for, unless another has
+ * it, or what it had, or OFPP_NONE for any. */
+static ofp_port_t
+pick_ofp_port(const struct iface *iface, const struct ovsrec_interface *row)
+{
+    ofp_port_t requested = iface_requested_ofp_port(row);
+    ofp_port_t had = valid_ofp_port(row->n_ofport, row->ofport);
+
+    return (requested != OFPP_NONE
+            && !iface_by_ofp_port(iface->port->bridge, requested) ? requested
+            : had != OFPP_NONE ? had : iface->last_ofp_port);
 }
 
 static int
@@ -342,10 +351,7 @@ iface_open__(struct iface *iface, const struct ovsrec_interface *row,
         return error;
     }
 
-    ofp_port = iface_wanted_ofp_port(row);
-    if (ofp_port == OFPP_NONE) {
-        ofp_port = iface->last_ofp_port;
-    }
+    ofp_port = pick_ofp_port(iface, row);
     error = ofproto_port_add(br->ofproto, netdev, &ofp_port);
     if (error) {
         free(*errp);
@@ -491,7 +497,7 @@ options_apply(struct iface *iface, const struct ovsrec_interface *row)
 {
     char *message = NULL;
 
-    if (netdev_set_config(iface->netdev, &row->options, &message)) {
+    if (netdev_apply_options(iface->netdev, &row->options, &message)) {
         free(message);
         return false;
     }
@@ -559,30 +565,39 @@ ifaces_update(void)
     }
 }
 
-/* Opens dirty interfaces that are not open.  First those that ask for a port
- * number, then those that had one, so that the rest, which take any, don't
- * take theirs. */
+/* The order in which interfaces are opened: those that ask for a port number
+ * and had it, then others that ask for one, then those that had one, so that
+ * the rest, which take any, don't take theirs. */
+enum open_order { KEEPS, ASKS, HAD, ANY, N_ORDERS };
+
+static enum open_order
+get_open_order(const struct iface *iface)
+{
+    const struct ovsrec_interface *row = iface_row(iface);
+    ofp_port_t requested = iface_requested_ofp_port(row);
+    ofp_port_t had = valid_ofp_port(row->n_ofport, row->ofport);
+
+    return (requested != OFPP_NONE ? (requested == had ? KEEPS : ASKS)
+            : had != OFPP_NONE || iface->last_ofp_port != OFPP_NONE ? HAD
+            : ANY);
+}
+
+/* Opens dirty interfaces that are not open. */
 void
 ifaces_open(void)
 {
-    enum { REQUESTED, REMEMBERED, ANY, N_CLASSES };
-    struct ovs_list classes[N_CLASSES];
+    struct ovs_list queues[N_ORDERS];
     struct iface *iface;
 
-    for (int i = 0; i < N_CLASSES; i++) {
-        ovs_list_init(&classes[i]);
+    for (int i = 0; i < N_ORDERS; i++) {
+        ovs_list_init(&queues[i]);
     }
     LIST_FOR_EACH_POP (iface, dirty_node, &dirty_ifaces) {
-        const struct ovsrec_interface *row = iface_row(iface);
-        int class = (iface_requested_ofp_port(row) != OFPP_NONE ? REQUESTED
-                     : iface_wanted_ofp_port(row) != OFPP_NONE ? REMEMBERED
-                     : iface->last_ofp_port != OFPP_NONE ? REMEMBERED
-                     : ANY);
-
-        ovs_list_push_back(&classes[class], &iface->dirty_node);
+        ovs_list_push_back(&queues[get_open_order(iface)],
+                           &iface->dirty_node);
     }
-    for (int i = 0; i < N_CLASSES; i++) {
-        LIST_FOR_EACH_POP (iface, dirty_node, &classes[i]) {
+    for (int i = 0; i < N_ORDERS; i++) {
+        LIST_FOR_EACH_POP (iface, dirty_node, &queues[i]) {
             iface->dirty = false;
             if (!iface->netdev) {
                 iface_open(iface);

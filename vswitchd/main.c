@@ -295,6 +295,7 @@ main(int argc, char *argv[])
 
     start(argc, argv);
     service_notify_init();
+    datapath_register();
     parse_options(argc, argv, &options);
     fatal_ignore_sigpipe();
     daemonize_start(true);

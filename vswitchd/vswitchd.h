@@ -47,6 +47,7 @@ struct netdev;
 struct ofproto;
 struct shash;
 struct simap;
+struct smap;
 struct sset;
 
 /* A sorted set of row UUIDs as a column last held it. */
@@ -247,6 +248,9 @@ bool ifaces_are_dirty(void);
 void ifaces_wait(void);
 void iface_device_changed(const char *name);
 void ifaces_all_devices_changed(void);
+
+/* --- options.c --- */
+int netdev_apply_options(struct netdev *, const struct smap *, char **errp);
 
 /* --- qos.c --- */
 void iface_configure_qos(struct iface *, const struct ovsrec_qos *);
