@@ -57,16 +57,17 @@ check-sanitize: sanitize foreign/stamp
 # Benchmarks: `make bench' builds and runs them.  Their programs are for the
 # processor that they are built on.
 BENCH_CFLAGS = $(AM_CFLAGS) -O3 -march=native
-EXTRA_PROGRAMS = tests/bench/vhost-gen tests/bench/vhost-yardstick
+BENCH_TOOLS = tests/bench/vhost-gen tests/bench/vhost-yardstick
+EXTRA_PROGRAMS = $(BENCH_TOOLS)
 tests_bench_vhost_gen_SOURCES = tests/bench/frontend.c tests/bench/frontend.h \
 	tests/bench/traffic.h tests/bench/vhost-gen.c
 tests_bench_vhost_gen_CFLAGS = $(BENCH_CFLAGS)
 tests_bench_vhost_yardstick_SOURCES = tests/bench/vhost-yardstick.c
 tests_bench_vhost_yardstick_CFLAGS = $(BENCH_CFLAGS)
-CLEANFILES += $(EXTRA_PROGRAMS)
+CLEANFILES += $(BENCH_TOOLS)
 EXTRA_DIST += tests/bench/switch
 .PHONY: bench
-bench: all $(EXTRA_PROGRAMS) tests/atlocal foreign/stamp
+bench: all $(BENCH_TOOLS) tests/atlocal foreign/stamp
 	$(srcdir)/tests/bench/switch $(BENCHFLAGS)
 
 # The pool of service threads.
