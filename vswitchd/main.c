@@ -46,6 +46,7 @@ struct options {
     char *remote;               /* The database. */
     char *unixctl_path;         /* Control socket, NULL: the usual. */
     bool mlockall;              /* Keep all memory from being paged out. */
+    const char *dummy;          /* NULL, or what --enable-dummy came with. */
 };
 
 struct exit_request {
@@ -252,6 +253,7 @@ parse_options(int argc, char *argv[], struct options *options)
 
         case OPT_ENABLE_DUMMY:
             dummy_enable(optarg);
+            options->dummy = optarg ? optarg : "";
             break;
 
         case OPT_DISABLE_SYSTEM:
@@ -307,7 +309,7 @@ main(int argc, char *argv[])
     }
     unixctl_command_register("exit", "[--cleanup]", 0, 1, request_exit,
                              &request);
-    datapath_init(ovs_rundir());
+    datapath_init(ovs_rundir(), options.dummy);
     reconciler_init(options.remote);
 
     main_loop(unixctl, &request);
