@@ -6,6 +6,8 @@
 #include "hash.h"
 #include "mac-learning.h"
 #include "ofproto/ofproto.h"
+#include "ofproto/ofproto-dpif.h"
+#include "ofproto/ofproto-dpif-xlate.h"
 #include "ofproto/ofproto-provider.h"
 #include "openvswitch/shash.h"
 #include "seq.h"
@@ -102,12 +104,26 @@ bridge_create(const struct ovsrec_bridge *row)
     bridge_bind(br, &row->header_.uuid);
 }
 
+/* Takes all of 'br' out of the configuration that translation goes by.
+ * libofproto would do so port by port, each time with a copy of what remains:
+ * 20 seconds for 5,000 ports. */
+static void
+stop_translation(struct bridge *br)
+{
+    xlate_txn_start();
+    xlate_remove_ofproto(CONTAINER_OF(br->ofproto, struct ofproto_dpif, up));
+    xlate_txn_commit();
+}
+
 static void
 bridge_destroy(struct bridge *br, bool delete_datapath)
 {
     struct port *port;
 
     br->dying = true;
+    if (br->ofproto) {
+        stop_translation(br);
+    }
     LIST_FOR_EACH_SAFE (port, bridge_node, &br->ports) {
         port_destroy(port);
     }
@@ -141,7 +157,7 @@ bridges_destroy_all(bool delete_datapath)
     }
 }
 
-/* --- Which bridges there are ----------------------------------------------- */
+/* --- Which bridges there are --------------------------------------------- */
 
 /* The name is part of the names of sockets: no user of the database may lead
  * them out of their directory. */
@@ -170,7 +186,8 @@ bridges_changed(const struct ovsrec_open_vswitch *root)
     return false;
 }
 
-/* Makes and destroys bridges as 'root' (which may be null: none) wants them. */
+/* Makes and destroys bridges as 'root' (which may be null: none) wants
+ * them. */
 void
 bridges_update(const struct ovsrec_open_vswitch *root)
 {
@@ -235,7 +252,7 @@ bridges_create_ofprotos(void)
     }
 }
 
-/* --- Which ports they have --------------------------------------------------- */
+/* --- Which ports they have ----------------------------------------------- */
 
 /* Ports whose rows are gone, until we know whether a row of the same name took
  * its place. */
@@ -346,7 +363,7 @@ bridges_update_ports(void)
     shash_destroy(&removed);
 }
 
-/* --- Configuration ------------------------------------------------------------ */
+/* --- Configuration ------------------------------------------------------- */
 
 static void
 bridge_configure_forwarding(struct bridge *br)

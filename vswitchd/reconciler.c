@@ -389,7 +389,7 @@ managers_changed(const struct ovsrec_open_vswitch *root)
             || ovsrec_manager_track_get_first(idl));
 }
 
-/* --- Making it so --------------------------------------------------------- */
+/* --- Making it so -------------------------------------------------------- */
 
 /* Initializes libofproto, which is told the port numbers that the database
  * remembers.  It knows the types of datapath only then. */
@@ -482,7 +482,7 @@ run_ofprotos(bool configured)
     }
 }
 
-/* --- One trip -------------------------------------------------------------- */
+/* --- One trip ------------------------------------------------------------ */
 
 /* Another process is the switch.  Leaves everything to it. */
 static void
@@ -664,7 +664,8 @@ reconciler_wait(void)
     }
 }
 
-/* Adds what the reconciler and libofproto use to 'usage', for "memory/show". */
+/* Adds what the reconciler and libofproto use to 'usage', for
+ * "memory/show". */
 void
 reconciler_get_memory_usage(struct simap *usage)
 {
