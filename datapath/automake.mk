@@ -4,6 +4,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/actions.c \
 	datapath/bond-map.c \
 	datapath/bond-map.h \
+	datapath/closer.c \
+	datapath/closer.h \
 	datapath/conntrack-action.c \
 	datapath/conntrack-action.h \
 	datapath/datapath.c \
@@ -45,10 +47,13 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/thread.c \
 	datapath/transmit.c \
 	datapath/unixctl.c \
+	datapath/upcall-queue.c \
+	datapath/upcall-queue.h \
 	datapath/upcall.c
 # The hot path is worth more inlining than -O2 does.
 datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS) -O3
 DATAPATH_LDADD = datapath/libdatapath.a $(VHOST_LDADD)
-# lib/dpif.c decides by dpif_is_netdev() what a user-space datapath can do.
-WRAP_DPIF_IS_NETDEV = -Wl,--wrap=dpif_is_netdev \
-	-Wl,--wrap=route_table_run -Wl,--wrap=route_table_wait
+# Functions of libopenvswitch that ours stand in for: see netdev-system.c and
+# dpif-provider.c.
+WRAP_ROUTE_TABLE = -Wl,--wrap=route_table_run -Wl,--wrap=route_table_wait
+WRAP_OPENVSWITCH = $(WRAP_ROUTE_TABLE) -Wl,--wrap=dpif_is_netdev

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 
+#include "datapath/closer.h"
 #include "datapath/netdev-system.h"
 #include "datapath/netdev-tap.h"
 #include "datapath/private.h"
@@ -153,5 +154,6 @@ datapath_exit(void)
 {
     vhost_pool_destroy(pool);
     vhost_exit();
+    closer_wait(NULL);          /* Sooner than the process's end would. */
     free(state_dir);
 }

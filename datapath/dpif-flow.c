@@ -259,6 +259,29 @@ provider_flow_flush(struct dpif *dpif)
     return 0;
 }
 
+/* --- Upcalls -----------------------------------------------------------------*/
+
+int
+dpif_flow_make_upcall(struct dp_packet *packet, struct dpif_upcall *upcall,
+                      struct ofpbuf *buf)
+{
+    struct flow flow;
+    struct odp_flow_key_parms parms = { .flow = &flow, .support = support };
+
+    flow_extract(packet, &flow);
+    memset(upcall, 0, sizeof *upcall);
+    upcall->type = DPIF_UC_MISS;
+    odp_flow_key_hash(&flow, sizeof flow, &upcall->ufid);
+    odp_flow_key_from_flow(&parms, buf);
+    upcall->key = buf->data;
+    upcall->key_len = buf->size;
+
+    /* Contents and metadata move; the shell goes. */
+    upcall->packet = *packet;
+    free(packet);
+    return 0;
+}
+
 /* --- Execute -----------------------------------------------------------------*/
 
 static int

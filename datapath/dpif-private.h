@@ -23,4 +23,9 @@ dpif_datapath(const struct dpif *dpif)
 void dpif_flow_init_class(struct dpif_class *);
 void dpif_conntrack_init_class(struct dpif_class *);
 
+/* Makes a miss upcall of 'packet', which it takes over, with its key in
+ * 'buf'. */
+int dpif_flow_make_upcall(struct dp_packet *packet, struct dpif_upcall *,
+                          struct ofpbuf *buf);
+
 #endif /* dpif-private.h */

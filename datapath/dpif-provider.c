@@ -16,6 +16,7 @@
 #include "datapath/meter.h"
 #include "datapath/netdev-tap.h"
 #include "datapath/program.h"
+#include "datapath/upcall-queue.h"
 #include "dpif-netdev.h"
 #include "hash.h"
 #include "netdev.h"
@@ -62,6 +63,7 @@ datapath_create(const struct dpif_class *class, const char *name)
     sset_init(&dp->changed_ports);
     megaflow_table_init(&dp->flows);
     fat_rwlock_init(&dp->upcall_rwlock);
+    dp->upcall_queue = upcall_queue_create();
     dp->conntrack = conntrack_init();
     dp->meters = meter_table_create();
     ovs_mutex_init(&dp->bond_mutex);
@@ -91,6 +93,7 @@ datapath_destroy(struct datapath *dp)
     /* Upcalls are disabled by now, that is, the lock is taken. */
     fat_rwlock_unlock(&dp->upcall_rwlock);
     fat_rwlock_destroy(&dp->upcall_rwlock);
+    upcall_queue_destroy(dp->upcall_queue);
     conntrack_destroy(dp->conntrack);
     meter_table_destroy(dp->meters);
     bond_map_clear(dp);
@@ -353,6 +356,8 @@ port_remove(struct datapath *dp, struct port *port)
     ports_changed(dp, node->name);
     shash_delete(&dp->ports_by_name, node);
     ovs_mutex_unlock(&dp->port_mutex);
+    vhost_synchronize();
+    upcall_queue_purge_port(dp->upcall_queue, port);
     dp_port_destroy(port);
 }
 
@@ -515,6 +520,42 @@ provider_disable_upcall(struct dpif *dpif)
     fat_rwlock_wrlock(&dpif_datapath(dpif)->upcall_rwlock);
 }
 
+static int
+provider_recv_set(struct dpif *dpif, bool enable)
+{
+    upcall_queue_enable(dpif_datapath(dpif)->upcall_queue, enable);
+    return 0;
+}
+
+/* All handlers take from one queue. */
+static int
+provider_handlers_set(struct dpif *dpif OVS_UNUSED,
+                      uint32_t n_handlers OVS_UNUSED)
+{
+    return 0;
+}
+
+static int
+provider_recv(struct dpif *dpif, uint32_t handler_id OVS_UNUSED,
+              struct dpif_upcall *upcall, struct ofpbuf *buf)
+{
+    struct dp_packet *packet
+        = upcall_queue_pop(dpif_datapath(dpif)->upcall_queue);
+    return packet ? dpif_flow_make_upcall(packet, upcall, buf) : EAGAIN;
+}
+
+static void
+provider_recv_wait(struct dpif *dpif, uint32_t handler_id OVS_UNUSED)
+{
+    upcall_queue_wait(dpif_datapath(dpif)->upcall_queue);
+}
+
+static void
+provider_recv_purge(struct dpif *dpif)
+{
+    upcall_queue_purge(dpif_datapath(dpif)->upcall_queue);
+}
+
 static char *
 provider_get_datapath_version(void)
 {
@@ -608,6 +649,11 @@ class_init(struct dpif_class *class, const char *type)
         .port_poll_wait = provider_port_poll_wait,
         .set_config = provider_set_config,
         .queue_to_priority = provider_queue_to_priority,
+        .recv_set = provider_recv_set,
+        .handlers_set = provider_handlers_set,
+        .recv = provider_recv,
+        .recv_wait = provider_recv_wait,
+        .recv_purge = provider_recv_purge,
         .register_upcall_cb = provider_register_upcall_cb,
         .enable_upcall = provider_enable_upcall,
         .disable_upcall = provider_disable_upcall,

@@ -2,13 +2,14 @@
  *
  * What a kernel device that is a port receives belongs to the switch: the host
  * must not answer its ARP requests, forward its packets, or have them in its
- * own sockets.  Packet sockets get a frame before the traffic control's ingress
- * hook does, so a program there that drops everything leaves exactly us.
+ * own sockets.  Packet sockets get a frame before the traffic control's
+ * ingress hook does, so a program there that drops everything leaves exactly
+ * us.
  *
- * Since Linux 6.6 the program is attached by a link (tcx), which goes away with
- * the process, however that ends.  Before, it is a filter of a clsact qdisc,
- * which stays: the next process replaces it, since its handle is the same, and
- * it goes with the port. */
+ * Since Linux 6.6 the program is attached by a link (tcx), which goes away
+ * with the process, however that ends.  Before, it is a filter of a clsact
+ * qdisc, which stays: the next process replaces it, since its handle is the
+ * same, and it goes with the port. */
 #include <config.h>
 #include "datapath/host-stack.h"
 
@@ -40,27 +41,33 @@ sys_bpf(enum bpf_cmd cmd, union bpf_attr *attr)
     return syscall(SYS_bpf, cmd, attr, sizeof *attr);
 }
 
-/* Loads "return TC_ACT_SHOT".  Returns a descriptor or -1. */
+/* Returns a descriptor of the program "return TC_ACT_SHOT", which is loaded
+ * once and kept, or -1. */
 static int
-load_program(void)
+get_program(void)
 {
+    static int prog_fd = -1;
     static const struct bpf_insn insns[] = {
         { .code = BPF_ALU64 | BPF_MOV | BPF_K, .dst_reg = BPF_REG_0,
           .imm = TC_ACT_SHOT },
         { .code = BPF_JMP | BPF_EXIT },
     };
-    union bpf_attr attr;
 
-    memset(&attr, 0, sizeof attr);
-    attr.prog_type = BPF_PROG_TYPE_SCHED_CLS;
-    attr.insns = (uintptr_t) insns;
-    attr.insn_cnt = ARRAY_SIZE(insns);
-    attr.license = (uintptr_t) "Apache-2.0";
-    strcpy(attr.prog_name, "sluice_port");
-    return sys_bpf(BPF_PROG_LOAD, &attr);
+    if (prog_fd < 0) {
+        union bpf_attr attr;
+
+        memset(&attr, 0, sizeof attr);
+        attr.prog_type = BPF_PROG_TYPE_SCHED_CLS;
+        attr.insns = (uintptr_t) insns;
+        attr.insn_cnt = ARRAY_SIZE(insns);
+        attr.license = (uintptr_t) "Apache-2.0";
+        strcpy(attr.prog_name, "sluice_port");
+        prog_fd = sys_bpf(BPF_PROG_LOAD, &attr);
+    }
+    return prog_fd;
 }
 
-/* --- tcx ------------------------------------------------------------------ */
+/* --- tcx ----------------------------------------------------------------- */
 
 static int
 attach_tcx(int prog_fd, int ifindex)
@@ -74,7 +81,7 @@ attach_tcx(int prog_fd, int ifindex)
     return sys_bpf(BPF_LINK_CREATE, &attr);
 }
 
-/* --- clsact ----------------------------------------------------------------- */
+/* --- clsact -------------------------------------------------------------- */
 
 static int
 change_qdisc(int ifindex, int type, int flags)
@@ -123,7 +130,7 @@ attach_clsact(struct host_stack_block *block, int prog_fd)
                          NLM_F_CREATE | NLM_F_REPLACE, prog_fd);
 }
 
-/* --- Both ----------------------------------------------------------------------- */
+/* --- Both ---------------------------------------------------------------- */
 
 int
 host_stack_block(struct host_stack_block *block, int ifindex)
@@ -131,7 +138,7 @@ host_stack_block(struct host_stack_block *block, int ifindex)
     int error = 0;
 
     *block = (struct host_stack_block) { .ifindex = ifindex };
-    int prog_fd = load_program();
+    int prog_fd = get_program();
     if (prog_fd < 0) {
         return errno;
     }
@@ -139,7 +146,6 @@ host_stack_block(struct host_stack_block *block, int ifindex)
     if (block->link_fd < 0) {
         error = attach_clsact(block, prog_fd);
     }
-    close(prog_fd);
     return error;
 }
 

@@ -13,7 +13,7 @@ struct host_stack_block {
 };
 
 /* Makes the host's stack drop whatever device 'ifindex' receives; packet
- * sockets still get it.  Returns 0 or a positive errno value. */
+ * sockets still get it.  Returns 0 or a positive errno value.  Main thread. */
 int host_stack_block(struct host_stack_block *, int ifindex);
 
 /* Ends that. */

@@ -64,7 +64,7 @@ kernel_batch_prepare(struct kernel_batch *batch, unsigned int i,
 
     iov[0].iov_base = &packet->vnet;
     iov[0].iov_len = sizeof packet->vnet;
-    iov[1].iov_base = packet->buf;
+    iov[1].iov_base = packet->buf + KERNEL_TAG_ROOM;
     iov[1].iov_len = KERNEL_HEAD;
     iov[2].iov_base = batch->frames + i * KERNEL_FRAME;
     iov[2].iov_len = KERNEL_FRAME - KERNEL_HEAD;
@@ -81,7 +81,7 @@ kernel_batch_finish(struct kernel_batch *batch, unsigned int i, size_t n)
         return false;
     }
     packet->len = n - sizeof packet->vnet;
-    packet->head = packet->buf;
+    packet->head = packet->buf + KERNEL_TAG_ROOM;
     packet->head_len = MIN(packet->len, KERNEL_HEAD);
     seg->data = batch->frames + i * KERNEL_FRAME;
     seg->len = packet->len - packet->head_len;

@@ -12,6 +12,10 @@
  * one segment. */
 #define KERNEL_HEAD 128
 
+/* Bytes left free before a received frame, for the VLAN tag that the kernel
+ * may have taken out of it. */
+#define KERNEL_TAG_ROOM 4
+
 /* One byte more than the longest frame, to notice one that is longer. */
 #define KERNEL_FRAME (VHOST_MAX_FRAME + 1)
 

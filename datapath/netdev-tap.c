@@ -1,29 +1,29 @@
 /* The network devices of "tap" and "internal" ports.
  *
  * Both are taps of our own: the kernel's side is an ordinary network device,
- * ours a file descriptor, which port-tap.c reads and writes.  To libofproto such a netdev is like any Linux device, so nearly all of our class
- * is libopenvswitch's for those: address, MTU, flags, carrier, QoS...
+ * ours a file descriptor, which port-tap.c reads and writes.  To libofproto
+ * such a netdev is like any Linux device, so nearly all of our class is
+ * libopenvswitch's for those: address, MTU, flags, carrier, QoS...
  *
  * Life of a device.  A netdev that is opened must exist, for its flags and
  * address to be read, so its construction makes the device, if it is not there
- * yet: transient, kept by a descriptor.  When a port opens it the device is made
- * permanent.  It then survives the end of this process, however
- * it comes, with its addresses and routes, and the next process attaches to it.
- * It goes when its port is deleted: netdev_tap_remove().  A netdev that is
- * closed without ever becoming a port leaves nothing behind.
+ * yet: transient, kept by a descriptor.  When a port opens it the device is
+ * made permanent.  It then survives the end of this process, however it comes,
+ * with its addresses and routes, and the next process attaches to it. It goes
+ * when its port is deleted: netdev_tap_remove().  A netdev that is closed
+ * without ever becoming a port leaves nothing behind.
  *
- * A device that another process is attached to (a virtual machine's tap) is not
- * ours to take.  The kernel refuses to share one that has a single queue; a
- * multi-queue one it would share, so we look at its carrier first, which is on
- * while somebody is attached.
+ * A device that another process is attached to (a virtual machine's tap) is
+ * not ours to take.  The kernel refuses to share one that has a single queue;
+ * a multi-queue one it would share, so we look at its carrier first, which is
+ * on while somebody is attached.
  *
- * Ours have a single queue: a multi-queue tap takes the kernel 250 KB and 0.5 ms
- * to make, ours 30 KB and 0.15 ms.
+ * Ours have a single queue: a multi-queue tap takes the kernel 250 KB and 0.5
+ * ms to make, ours 30 KB and 0.15 ms.
  *
- * To close the last descriptor of a transient device deletes it, for which the
- * kernel waits some 17 ms.  Threads do that, so that the main loop needn't wait,
- * unless it is about to make a device of that name again.  Sixteen at a time
- * take 1.6 ms each. */
+ * To close the last descriptor of a transient device deletes it, which
+ * takes long: closer.c does it, and is waited for if a device of that name
+ * is to be made again. */
 #include <config.h>
 #include "datapath/netdev-tap.h"
 #include "datapath/netdev-system.h"
@@ -39,14 +39,13 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
+#include "datapath/closer.h"
 #include "netdev-provider.h"
 #include "netlink.h"
 #include "netlink-socket.h"
-#include "openvswitch/list.h"
 #include "openvswitch/ofpbuf.h"
 #include "openvswitch/shash.h"
 #include "openvswitch/vlog.h"
-#include "ovs-rcu.h"
 #include "ovs-thread.h"
 #include "util.h"
 
@@ -58,115 +57,11 @@ struct keeper {
     int fd;
 };
 
-/* A descriptor to close. */
-struct closing {
-    struct ovs_list node;       /* In 'queued' or 'in_progress'. */
-    char name[IFNAMSIZ];
-    int fd;
-};
-
-#define MAX_CLOSERS 16
-
 static struct ovs_mutex mutex = OVS_MUTEX_INITIALIZER;
 static struct shash keepers OVS_GUARDED_BY(mutex)
     = SHASH_INITIALIZER(&keepers);
-static struct ovs_list queued OVS_GUARDED_BY(mutex)
-    = OVS_LIST_INITIALIZER(&queued);
-static struct ovs_list in_progress OVS_GUARDED_BY(mutex)
-    = OVS_LIST_INITIALIZER(&in_progress);
-static unsigned int n_closers OVS_GUARDED_BY(mutex);
-static pthread_cond_t closed = PTHREAD_COND_INITIALIZER;
 
-/* --- Closing ------------------------------------------------------------ */
-
-/* The first of 'list' for device 'name', or for any if that is NULL. */
-static struct closing *
-find_closing(const struct ovs_list *list, const char *name)
-{
-    struct closing *closing;
-
-    LIST_FOR_EACH (closing, node, list) {
-        if (!name || !strcmp(closing->name, name)) {
-            return closing;
-        }
-    }
-    return NULL;
-}
-
-static void
-close_now(struct closing *closing)
-    OVS_REQUIRES(mutex)
-{
-    ovs_list_remove(&closing->node);
-    ovs_list_push_back(&in_progress, &closing->node);
-    ovs_mutex_unlock(&mutex);
-    close(closing->fd);
-    ovs_mutex_lock(&mutex);
-    ovs_list_remove(&closing->node);
-    free(closing);
-    xpthread_cond_broadcast(&closed);
-}
-
-static void *
-closer_main(void *aux OVS_UNUSED)
-{
-    struct closing *closing;
-
-    ovsrcu_quiesce_start();
-    ovs_mutex_lock(&mutex);
-    while ((closing = find_closing(&queued, NULL)) != NULL) {
-        close_now(closing);
-    }
-    n_closers--;
-    ovs_mutex_unlock(&mutex);
-    return NULL;
-}
-
-/* Closes 'fd', which is attached to device 'name', soon. */
-static void
-close_soon(const char *name, int fd)
-{
-    struct closing *closing = xmalloc(sizeof *closing);
-
-    ovs_strlcpy(closing->name, name, sizeof closing->name);
-    closing->fd = fd;
-    ovs_mutex_lock(&mutex);
-    ovs_list_push_back(&queued, &closing->node);
-    bool more = n_closers < MAX_CLOSERS;
-    n_closers += more;
-    ovs_mutex_unlock(&mutex);
-    if (more) {
-        pthread_detach(ovs_thread_create("tap_closer", closer_main, NULL));
-    }
-}
-
-/* Returns when nothing of device 'name', or of any if that is NULL, remains to
- * be closed. */
-static void
-wait_closed(const char *name)
-{
-    struct closing *closing;
-
-    ovs_mutex_lock(&mutex);
-    for (;;) {
-        if ((closing = find_closing(&queued, name)) != NULL) {
-            close_now(closing);
-        } else if (find_closing(&in_progress, name)) {
-            pthread_cond_wait(&closed, &mutex.lock);
-        } else {
-            break;
-        }
-    }
-    ovs_mutex_unlock(&mutex);
-}
-
-void
-netdev_tap_flush(void)
-{
-    wait_closed(NULL);
-}
-
-/* --- Attaching ------------------------------------------------------------ */
+/* --- Attaching ----------------------------------------------------------- */
 
 /* Returns 0 if device 'name' is a tap that nobody is attached to, else the
  * reason why it isn't ours to take. */
@@ -219,8 +114,8 @@ attach(int fd, const char *name, short flags)
     return ioctl(fd, TUNSETIFF, &ifr) ? errno : 0;
 }
 
-/* Stores in '*fdp' a descriptor attached to tap 'name', which it makes if there
- * is none. */
+/* Stores in '*fdp' a descriptor attached to tap 'name', which it makes if
+ * there is none. */
 static int
 open_tap(const char *name, int *fdp)
 {
@@ -233,7 +128,7 @@ open_tap(const char *name, int *fdp)
     if (!strcmp(name, "all") || !strcmp(name, "default")) {
         return EINVAL;          /* /proc/sys/net/ipv4/conf has these. */
     }
-    wait_closed(name);
+    closer_wait(name);
     int fd = open("/dev/net/tun", O_RDWR | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0) {
         return errno;
@@ -286,7 +181,7 @@ describe_error(const char *name, int error)
     }
 }
 
-/* --- For port-tap.c ---------------------------------------------------- */
+/* --- For port-tap.c ------------------------------------------------------ */
 
 /* Has the kernel pass us packets with as many offload requests as it can. */
 static void
@@ -332,7 +227,7 @@ netdev_tap_open(const char *name, int *fdp, char **errp)
 void
 netdev_tap_close(const char *name, int fd)
 {
-    close_soon(name, fd);
+    closer_close(name, fd);
 }
 
 void
@@ -353,10 +248,10 @@ netdev_tap_remove(const char *name)
         VLOG_WARN("%s: cannot delete tap device: %s",
                   name, ovs_strerror(errno));
     }
-    close_soon(name, fd);
+    closer_close(name, fd);
 }
 
-/* --- The netdev classes ------------------------------------------------------ */
+/* --- The netdev classes -------------------------------------------------- */
 
 static int
 tap_construct(struct netdev *netdev)
@@ -376,7 +271,7 @@ tap_construct(struct netdev *netdev)
 
     error = netdev_linux_class.construct(netdev);
     if (error) {
-        close_soon(name, keeper->fd);
+        closer_close(name, keeper->fd);
         free(keeper);
         return error;
     }
@@ -396,7 +291,7 @@ tap_destruct(struct netdev *netdev)
     ovs_mutex_unlock(&mutex);
 
     if (keeper->fd >= 0) {
-        close_soon(name, keeper->fd);
+        closer_close(name, keeper->fd);
     }
     free(keeper);
     netdev_linux_class.destruct(netdev);
@@ -411,8 +306,8 @@ swap(uint64_t *a, uint64_t *b)
     *b = tmp;
 }
 
-/* The kernel counts as its host sees it; a port's statistics are those that the
- * switch sees. */
+/* The kernel counts as its host sees it; a port's statistics are those that
+ * the switch sees. */
 static int
 tap_get_stats(const struct netdev *netdev, struct netdev_stats *stats)
 {
@@ -444,7 +339,8 @@ netdev_tap_register(void)
         class->get_stats = tap_get_stats;
         class->update_flags = netdev_system_update_flags;
 
-        /* Packets are for port-tap.c, and tc offload is for devices of others. */
+        /* Packets are for port-tap.c, and tc offload is for devices of
+         * others. */
         class->get_block_id = NULL;
         class->send = NULL;
         class->send_wait = NULL;

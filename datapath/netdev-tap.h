@@ -25,7 +25,4 @@ void netdev_tap_close(const char *name, int fd);
  * netdev_open() wait for if they are called for a device of that name. */
 void netdev_tap_remove(const char *name);
 
-/* Waits until all devices that netdev_tap_remove() was called for are gone. */
-void netdev_tap_flush(void);
-
 #endif /* datapath/netdev-tap.h */

@@ -6,8 +6,8 @@
  * device itself.
  *
  * One system call moves one packet.  io_uring was tried: a tap reads 1.6 M
- * packets a second with it instead of 1.4 M, writes 2.4 M instead of 2.1 M, not
- * enough to be worth a ring per port. */
+ * packets a second with it instead of 1.4 M, writes 2.4 M instead of 2.1 M,
+ * not enough to be worth a ring per port. */
 #include <config.h>
 #include "datapath/port.h"
 

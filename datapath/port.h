@@ -52,6 +52,7 @@ struct port_class {
     DROP(KERNEL_FULL, "kernel_full")     /* Kernel queue is full. */    \
     DROP(SEND_ERROR, "send_error")       /* Kernel refused it. */       \
     DROP(TOO_LONG, "too_long")           /* Exceeds the port's MTU. */  \
+    DROP(RX_QUEUE, "rx_queue_full")      /* We took it too slowly. */   \
     DROP(UNPARSED, "unparsed")           /* Headers beyond our limit. */ \
     DROP(BAD_OFFLOAD, "bad_offload")     /* Impossible offload request. */ \
     DROP(ACTION, "action_drop")          /* A flow says so. */          \

@@ -78,6 +78,7 @@ struct datapath {
     struct fat_rwlock upcall_rwlock;
     upcall_callback *upcall_cb;
     void *upcall_aux;
+    struct upcall_queue *upcall_queue;  /* Those that handlers make. */
 
     struct conntrack *conntrack;
     struct meter_table *meters;
@@ -193,6 +194,8 @@ struct dp_thread {
     struct drop_ring *drops;        /* The last drops: see drops.c. */
 
     long long int now;              /* time_msec() as of this batch. */
+    long long int upcall_credit;    /* Time that it may spend in upcalls, us. */
+    long long int upcall_last;      /* time_usec() when that was updated. */
     unsigned int recirc_depth;
 };
 

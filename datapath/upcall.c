@@ -4,13 +4,18 @@
  * libofproto registers with a user-space datapath, then acts and installs the
  * answer as a megaflow.  It is offline as far as guest memory is concerned
  * meanwhile, since translation takes its time: so an upcall never holds up a
- * change of some guest's memory. */
+ * change of some guest's memory.
+ *
+ * A service thread may spend a tenth of its time so, with some credit for
+ * bursts.  Beyond that its misses wait for libofproto's handler threads (see
+ * upcall-queue.c), and its neighbours' known flows don't. */
 #include <config.h>
 #include "datapath/private.h"
 
 #include <errno.h>
 
 #include "coverage.h"
+#include "datapath/upcall-queue.h"
 #include "datapath/program.h"
 #include "dp-packet.h"
 #include "dpif.h"
@@ -18,11 +23,18 @@
 #include "odp-util.h"
 #include "openvswitch/vlog.h"
 #include "packets.h"
+#include "timeval.h"
 
 VLOG_DEFINE_THIS_MODULE(datapath_upcall);
 
 COVERAGE_DEFINE(datapath_upcall);
 COVERAGE_DEFINE(datapath_upcall_disabled);
+
+/* A service thread may spend one part in so many of its time in upcalls... */
+#define UPCALL_SHARE 10
+
+/* ...and save up so much of it, in us. */
+#define UPCALL_CREDIT_MAX 20000
 
 /* Space for the actions of most answers, in 8-byte words. */
 #define ACTIONS_STUB (1024 / 8)
@@ -125,6 +137,48 @@ count_lost(struct datapath *dp, struct dp_packet *packet,
     }
 }
 
+/* --- Time -------------------------------------------------------------------*/
+
+/* Returns true if 'thread' may make an upcall by itself. */
+static bool
+has_credit(struct dp_thread *thread)
+{
+    long long int now = time_usec();
+
+    thread->upcall_credit += (now - thread->upcall_last) / UPCALL_SHARE;
+    thread->upcall_credit = MIN(thread->upcall_credit, UPCALL_CREDIT_MAX);
+    thread->upcall_last = now;
+    return thread->upcall_credit > 0;
+}
+
+/* Takes the time since has_credit() was asked off the credit. */
+static void
+use_credit(struct dp_thread *thread)
+{
+    thread->upcall_credit -= time_usec() - thread->upcall_last;
+}
+
+/* Leaves 'packet' to the handlers if 'thread' is to make no more upcalls just
+ * now, or packets of the same port are waiting for them already.  Returns true
+ * if it took 'packet' over. */
+static bool
+leave_to_handlers(struct datapath *dp, struct dp_packet *packet,
+                  struct dp_thread *thread)
+{
+    struct port *in = datapath_port(dp, packet->md.in_port.odp_port);
+
+    if (!in || (!upcall_queue_has(dp->upcall_queue, in)
+                && has_credit(thread))) {
+        return false;
+    }
+    if (!upcall_queue_push(dp->upcall_queue, in, packet)) {
+        counter_add(&thread->cache_counters.lost, 1);
+        port_drop(in, DROP_UPCALL_QUEUE, 1, thread);
+        dp_packet_delete(packet);
+    }
+    return true;
+}
+
 void
 upcall_miss(struct datapath *dp, struct dp_packet *packet,
             const struct flow *flow, struct dp_thread *thread)
@@ -133,6 +187,9 @@ upcall_miss(struct datapath *dp, struct dp_packet *packet,
     ovs_u128 ufid;
 
     counter_add(&thread->cache_counters.miss, 1);
+    if (thread->service && leave_to_handlers(dp, packet, thread)) {
+        return;
+    }
     answer_init(&answer);
     memset(&answer.wc, 0, sizeof answer.wc);
     odp_flow_key_hash(flow, sizeof *flow, &ufid);
@@ -152,6 +209,9 @@ upcall_miss(struct datapath *dp, struct dp_packet *packet,
                         answer.actions.size, thread);
     }
     answer_uninit(&answer);
+    if (thread->service) {
+        use_credit(thread);
+    }
 }
 
 void

@@ -82,6 +82,7 @@ tests_vhost_connect_two_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
 # Kernel ports, without a datapath between them.
 check_PROGRAMS += tests/datapath/connect-kernel
 tests_datapath_connect_kernel_SOURCES = tests/datapath/connect-kernel.c
+tests_datapath_connect_kernel_LDFLAGS = $(AM_LDFLAGS) $(WRAP_ROUTE_TABLE)
 tests_datapath_connect_kernel_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
 
 # How the pool's threads go to sleep, in all interleavings.
@@ -105,3 +106,32 @@ check_PROGRAMS += tests/vhost/test-restart
 tests_vhost_test_restart_SOURCES = tests/vhost/front-end.c \
 	tests/vhost/front-end.h tests/vhost/test-restart.c
 tests_vhost_test_restart_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+
+# Fuzzers of what guests and front-ends can say: `make fuzz' builds them with
+# clang's libFuzzer, in fuzz/, and runs each for FUZZ_SECONDS, from the corpus
+# that is kept.  What they find is left in fuzz/.
+FUZZ_SECONDS = 30
+FUZZ_CC = clang-14
+FUZZERS = rings messages
+EXTRA_PROGRAMS += tests/fuzz/fuzz-rings tests/fuzz/fuzz-messages
+tests_fuzz_fuzz_rings_SOURCES = tests/fuzz/fuzz-rings.c
+tests_fuzz_fuzz_rings_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+tests_fuzz_fuzz_rings_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_messages_SOURCES = tests/fuzz/fuzz-messages.c \
+	tests/vhost/front-end.c tests/vhost/front-end.h
+tests_fuzz_fuzz_messages_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+tests_fuzz_fuzz_messages_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+EXTRA_DIST += tests/fuzz/corpus
+.PHONY: fuzz
+fuzz: $(OVS_STAMP)
+	@$(MKDIR_P) fuzz
+	@cd fuzz && { test -f config.status || \
+	    $(abs_top_srcdir)/configure -q CC=$(FUZZ_CC) \
+	        CFLAGS='-O1 -g -fsanitize=fuzzer-no-link -fno-sanitize-recover=all' \
+	        --enable-sanitizers --with-openvswitch=$(OVS_BUILDDIR); }
+	@for f in $(FUZZERS); do \
+	    $(MAKE) -C fuzz tests/fuzz/fuzz-$$f && $(MKDIR_P) fuzz/corpus/$$f \
+	    && (cd fuzz && tests/fuzz/fuzz-$$f -max_total_time=$(FUZZ_SECONDS) \
+	        -print_final_stats=1 corpus/$$f \
+	        $(abs_top_srcdir)/tests/fuzz/corpus/$$f) || exit 1; \
+	done

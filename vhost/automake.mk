@@ -30,7 +30,9 @@ vhost_libvhost_a_SOURCES = \
 	vhost/vhost.h \
 	vhost/wire.h
 vhost_libvhost_a_CFLAGS = $(AM_CFLAGS) $(LIBEVENT_CFLAGS)
-# What each packet goes through.
+# What each packet goes through.  Built for newer processors (x86-64-v2, -v3) it
+# takes the same 50 cycles per 64-byte packet, for -v4 (AVX-512) 3 less: not
+# worth variants.
 vhost_libvhost_rings_a_SOURCES = \
 	vhost/chain.c \
 	vhost/chain.h \

@@ -13,13 +13,13 @@
  *
  * Measured, guest to guest over one thread, sender and thread on two cores of
  * their own, one-way p50 and the thread's CPU use: 0 packets a second 0.0 %;
- * 1,000: 12 us, 1.3 %; 5,000: 12 us, 7 %; 20,000: 0.3 us, 73 %; 100,000: 0.2 us,
- * 79 %.
+ * 1,000: 12 us, 1.3 %; 5,000: 12 us, 7 %; 20,000: 0.3 us, 73 %; 100,000: 0.2
+ * us, 79 %.
  *
- * When others wait for the CPU that we poll on (vCPUs on the same cores), our
- * own thread waits for it, too: the kernel counts that in schedstat.  The
- * window is then zero for a time, twice as long each time it turns out to be
- * so still. */
+ * When others wait for the CPU that we poll on (vCPUs on the same cores),
+ * our own thread waits for it, too: the kernel counts that in schedstat.
+ * The window is then zero for a time, twice as long each time it turns out
+ * to be so still. */
 #include <config.h>
 #include "vhost/pool-private.h"
 

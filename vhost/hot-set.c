@@ -5,10 +5,10 @@
  * one budget at most.  A source that has been quiet for a time, which follows
  * its traffic, leaves the hot set: it is armed and waits in epoll.  Events are
  * looked for now and then while the thread is awake, and waited for when
- * nothing came for the halt-poll window (halt-poll.c).  Whoever has an event is
- * ready: it is polled in the next round, and takes a place in the hot set if
- * there is one.  When all places are taken, the ready take turns beside it, so
- * that no number of busy sources shuts another out.
+ * nothing came for the halt-poll window (halt-poll.c).  Whoever has an event
+ * is ready: it is polled in the next round, and takes a place in the hot set
+ * if there is one.  When all places are taken, the ready take turns beside it,
+ * so that no number of busy sources shuts another out.
  *
  * Sleeping, without losing a wake-up.  The other side (a guest's driver, or
  * whoever sends mail) first makes work visible and then, after a full fence,
@@ -17,11 +17,11 @@
  * other.  One fence serves all sources: arm all, fence, look at all, sleep.
  * tests/vhost/test-sleep-model.c goes through all interleavings of that.
  *
- * Watching is edge-triggered, so that nobody has to read an eventfd (a tap's
- * data must not be read anyway).  An event without work is no harm to others,
- * but wakes the thread: a guest that does nothing but kick has its file
- * descriptor left unwatched for a while, longer each time.  The same way is
- * used for a source without a descriptor that can be watched. */
+ * Watching is edge-triggered, so that nobody has to read an eventfd (a
+ * tap's data must not be read anyway).  An event without work is no harm to
+ * others, but wakes the thread: a guest that does nothing but kick has its
+ * file descriptor left unwatched for a while, longer each time.  The same
+ * way is used for a source without a descriptor that can be watched. */
 #include <config.h>
 #include "vhost/pool-private.h"
 
@@ -55,7 +55,7 @@ VLOG_DEFINE_THIS_MODULE(hot_set);
 
 static void hot_set_cool(struct vhost_thread *, struct vhost_source_state *);
 
-/* --- Watching --------------------------------------------------------- */
+/* --- Watching ------------------------------------------------------------ */
 
 static void
 source_watch(struct vhost_thread *thread, struct vhost_source_state *state)
@@ -89,7 +89,7 @@ source_unwatch(struct vhost_thread *thread, struct vhost_source_state *state)
     }
 }
 
-/* --- Phases ------------------------------------------------------------- */
+/* --- Phases -------------------------------------------------------------- */
 
 /* Brings the number of polls of 'state', which is hot, up to date. */
 static void
@@ -199,7 +199,7 @@ hot_set_cool(struct vhost_thread *thread, struct vhost_source_state *state)
     }
 }
 
-/* --- A round ------------------------------------------------------------ */
+/* --- A round ------------------------------------------------------------- */
 
 /* Accounts for a poll of 'state' that handled 'n' packets. */
 static void
@@ -289,7 +289,7 @@ serve_round(struct vhost_thread *thread)
     return hit;
 }
 
-/* --- Now and then --------------------------------------------------------- */
+/* --- Now and then -------------------------------------------------------- */
 
 /* Waits for events for 'timeout' ms (-1: for ever) and makes those ready who
  * have one.  Returns true if there were any. */
@@ -368,7 +368,7 @@ tick(struct vhost_thread *thread)
     thread->next_tick = thread->now + cycles_from_us(TICK_US);
 }
 
-/* --- Sleeping -------------------------------------------------------------- */
+/* --- Sleeping ------------------------------------------------------------ */
 
 /* Arms all hot sources and says that we sleep.  Returns true if there is
  * nothing to do. */
@@ -445,7 +445,7 @@ thread_sleep(struct vhost_thread *thread)
     }
 }
 
-/* --- Interface to pool.c ---------------------------------------------------- */
+/* --- Interface to pool.c ------------------------------------------------- */
 
 /* Prepares 'thread', which doesn't run yet.  Returns 0 or a positive errno
  * value. */

@@ -104,9 +104,11 @@ invalidate(struct vhost_iotlb *tlb, uint64_t iova, uint64_t last)
         tlb->entries[end].uva += last + 1 - tlb->entries[end].iova;
         tlb->entries[end].iova = last + 1;
     }
-    memmove(&tlb->entries[i], &tlb->entries[end],
-            (tlb->n - end) * sizeof *tlb->entries);
-    tlb->n -= end - i;
+    if (end > i) {
+        memmove(&tlb->entries[i], &tlb->entries[end],
+                (tlb->n - end) * sizeof *tlb->entries);
+        tlb->n -= end - i;
+    }
 }
 
 /* Does what 'msg' says.  Returns NULL or what is wrong with it. */

@@ -168,9 +168,11 @@ struct vhost_thread {
     int numa_node;              /* Of 'cpu', -1: any. */
     unsigned int n_sources;     /* Under the pool's mutex. */
 
-    /* Written by the thread, read by any. */
+    /* Written by the thread, or by who hands it a source; read by any. */
     atomic_uint32_t load;       /* What its sources want, 1/1000 thread... */
     counter load_time;          /* ...as of then, cycles. */
+
+    /* Written by the thread, read by any. */
     atomic_uint32_t n_hot_now;
     counter polls, hits, packets, sleeps, wakeups, busy, spin, migrations;
 };

@@ -18,10 +18,10 @@
 
 VLOG_DEFINE_THIS_MODULE(pool);
 
-/* --- Mail --------------------------------------------------------------- */
+/* --- Mail ---------------------------------------------------------------- */
 
-/* Wakes 'thread' if it sleeps, so that it reads its mail.  The fence pairs with
- * that of prepare_to_sleep(). */
+/* Wakes 'thread' if it sleeps, so that it reads its mail.  The fence pairs
+ * with that of prepare_to_sleep(). */
 static void
 thread_announce_mail(struct vhost_thread *thread)
 {
@@ -105,7 +105,9 @@ pool_housekeeping(struct vhost_thread *thread, bool sleeping)
     }
 }
 
-/* --- Placing sources ------------------------------------------------------ */
+/* --- Placing sources ----------------------------------------------------- */
+
+#define MAX_MOVES 4             /* Sources that a thread hands over at once. */
 
 /* How much of a thread its sources want, 1/1000; more than 1000 if it can't
  * give them that.  A thread says it when it is awake: what it said long ago is
@@ -150,8 +152,8 @@ pool_choose_thread(struct vhost_pool *pool, int numa_node)
 }
 
 /* How much of a thread 'state' wants, 1/1000: what it took in the 'elapsed'
- * cycles since the last look, or a whole thread if it mostly had more work than
- * its budget. */
+ * cycles since the last look, or a whole thread if it mostly had more work
+ * than its budget. */
 static unsigned int
 source_load(const struct vhost_source_state *state, uint64_t elapsed)
 {
@@ -186,16 +188,16 @@ choose_source_to_move(struct vhost_thread *thread, unsigned int load,
     return best;
 }
 
-/* Moves a source from 'thread', which is busy, to one that is less so, if that
- * is better for both. */
-static void
-move_one(struct vhost_pool *pool, struct vhost_thread *thread,
-         unsigned int load, uint64_t elapsed)
-    OVS_REQUIRES(pool->mutex)
+/* The thread that is best to take a source from 'thread', and its load in
+ * '*other_load'.  Returns NULL if none has less than 'load'. */
+static struct vhost_thread *
+choose_other_thread(const struct vhost_pool *pool,
+                    const struct vhost_thread *thread, unsigned int load,
+                    unsigned int *other_load)
 {
     struct vhost_thread *other = NULL;
-    unsigned int other_load = load;
 
+    *other_load = load;
     for (unsigned int i = 0; i < pool->n_threads; i++) {
         struct vhost_thread *t = pool->threads[i];
         unsigned int t_load = thread_load(t);
@@ -205,29 +207,50 @@ move_one(struct vhost_pool *pool, struct vhost_thread *thread,
             && t->numa_node != thread->numa_node) {
             t_load += load / 3;
         }
-        if (t != thread && t_load < other_load) {
+        if (t != thread && t_load < *other_load) {
             other = t;
-            other_load = t_load;
+            *other_load = t_load;
         }
     }
-    if (!other) {
-        return;
-    }
-
-    struct vhost_source_state *state = choose_source_to_move(
-        thread, load, other_load, elapsed);
-    if (state) {
-        hot_set_remove(thread, state);
-        thread->n_sources--;
-        state->moved = thread->now;
-        counter_add(&state->migrations, 1);
-        counter_add(&thread->migrations, 1);
-        source_give(pool, state, other);
-    }
+    return other;
 }
 
-/* Says how much work 'thread', which is the calling thread, had since the last
- * call, and hands a source over if that is much and another thread has less. */
+/* Moves a source from 'thread', which is busy, to a thread that is less so, if
+ * that makes the busier of the two less busy.  Returns what the source wants,
+ * 0 if none was moved. */
+static unsigned int
+move_one(struct vhost_pool *pool, struct vhost_thread *thread,
+         unsigned int load, uint64_t elapsed)
+    OVS_REQUIRES(pool->mutex)
+{
+    unsigned int other_load;
+    struct vhost_thread *other = choose_other_thread(pool, thread, load,
+                                                     &other_load);
+    struct vhost_source_state *state
+        = other ? choose_source_to_move(thread, load, other_load, elapsed)
+                : NULL;
+    if (!state) {
+        return 0;
+    }
+
+    unsigned int share = source_load(state, elapsed);
+    hot_set_remove(thread, state);
+    thread->n_sources--;
+    state->moved = thread->now;
+    counter_add(&state->migrations, 1);
+    counter_add(&thread->migrations, 1);
+    source_give(pool, state, other);
+
+    /* It will say itself how busy it is, but others shouldn't all give it
+     * something before that. */
+    atomic_store_relaxed(&other->load, thread_load(other) + share);
+    atomic_store_relaxed(&other->load_time, thread->now);
+    return share;
+}
+
+/* Says how much work 'thread', which is the calling thread, had since the
+ * last call, and hands a source over if that is much and another thread has
+ * less. */
 void
 pool_balance(struct vhost_thread *thread)
 {
@@ -242,7 +265,14 @@ pool_balance(struct vhost_thread *thread)
     atomic_store_relaxed(&thread->load_time, thread->now);
 
     if (load > 700 && thread->n_hot > 1 && !ovs_mutex_trylock(&pool->mutex)) {
-        move_one(pool, thread, load, elapsed);
+        for (int i = 0; i < MAX_MOVES; i++) {
+            unsigned int moved = move_one(pool, thread, load, elapsed);
+
+            if (!moved) {
+                break;
+            }
+            load -= moved;
+        }
         ovs_mutex_unlock(&pool->mutex);
     }
 
@@ -516,7 +546,7 @@ vhost_thread_index(const struct vhost_thread *thread)
     return thread->index;
 }
 
-/* --- Sources --------------------------------------------------------------- */
+/* --- Sources ------------------------------------------------------------- */
 
 void
 vhost_pool_add(struct vhost_pool *pool, struct vhost_source *source)
@@ -551,7 +581,7 @@ vhost_pool_remove(struct vhost_pool *pool, struct vhost_source *source)
     free_cacheline(state);
 }
 
-/* --- Statistics ------------------------------------------------------------ */
+/* --- Statistics ---------------------------------------------------------- */
 
 struct vhost_thread_stats *
 vhost_pool_thread_stats(struct vhost_pool *pool, size_t *n)

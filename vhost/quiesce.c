@@ -13,15 +13,15 @@
  *     3. unmap or free it.
  *
  * A thread that is seen with the new epoch has read it (acquire) after step 1
- * made its stores, so it can only find the new pointer; its own uses of the old
- * one came before its store (release).  For a thread that is seen OFFLINE, the
- * full fences of vhost_online() and of vhost_synchronize() decide: either we
- * see that it came online, or it sees the new pointer.
+ * made its stores, so it can only find the new pointer; its own uses of the
+ * old one came before its store (release).  For a thread that is seen OFFLINE,
+ * the full fences of vhost_online() and of vhost_synchronize() decide: either
+ * we see that it came online, or it sees the new pointer.
  *
- * This is what ovs-rcu does, but apart from it: an OVS thread may keep an RCU
- * section open for as long as a slow path takes, and a front-end that waits
- * for its answer to VHOST_USER_REM_MEM_REG must not wait for that.  To say so
- * between two polls costs a load and a compare. */
+ * This is what ovs-rcu does, but apart from it: an OVS thread may keep an
+ * RCU section open for as long as a slow path takes, and a front-end that
+ * waits for its answer to VHOST_USER_REM_MEM_REG must not wait for that.
+ * To say so between two polls costs a load and a compare. */
 #include <config.h>
 #include "vhost/vhost.h"
 

@@ -95,6 +95,12 @@ vhost_packed_fetch(struct vhost_queue *q, struct vhost_scratch *scratch,
 {
     unsigned int done;
 
+    for (unsigned int i = 0; i < max; i += 4) {         /* Four to a line. */
+        uint16_t ahead = MIN(i, q->size - 1u);
+
+        __builtin_prefetch(&q->packed_desc[INDEX(advance(q, q->next_avail,
+                                                         ahead))]);
+    }
     for (done = 0; done < max; done++) {
         struct vhost_chain *chain = &scratch->chains[scratch->n];
         struct vhost_desc d = read_desc(q, INDEX(q->next_avail));

@@ -196,7 +196,7 @@ void vhost_online(void);
 void vhost_offline(void);
 
 /* Says that the calling online thread holds no view.  Service threads say so
- * between polls.  Call it, too, before something slow, such as an upcall. */
+ * between polls.  Around something slow, such as an upcall, go offline. */
 void vhost_quiesce(void);
 
 /* Waits until each thread that is online now has quiesced or gone offline.

@@ -36,3 +36,5 @@ mgmt_ctl_sluice_ctl_SOURCES = \
 mgmt_ctl_sluice_ctl_LDADD = schemas/libvswitch-idl.a $(OVS_LDADD)
 EXTRA_DIST += tests/ctl/commands.txt tests/ctl/differential \
 	tests/ctl/fake-switch
+bashcompletiondir = $(datadir)/bash-completion/completions
+dist_bashcompletion_DATA = mgmt/ctl/completion/sluice-ctl

@@ -2,10 +2,12 @@
 #include <config.h>
 #include "scope.h"
 
+#include "openvswitch/json.h"
 #include "openvswitch/poll-loop.h"
-#include "ovsdb-condition.h"
 #include "ovsdb-data.h"
 #include "ovsdb-idl-provider.h"
+#include "report.h"
+#include "rpc.h"
 #include "scope-private.h"
 #include "session.h"
 #include "timeval.h"
@@ -16,10 +18,6 @@
  * takes longer than this, in ms, is taken for such a server, and everything is
  * fetched; being wrong about that costs time only. */
 #define ACKNOWLEDGE_TIME 2000
-
-/* With more ports than this to find bridges for, fetching everything beats a
- * round trip for each. */
-#define MAX_LOCATED 64
 
 static unsigned int
 apply_table(struct scope *scope, struct ovsdb_idl *idl,
@@ -87,90 +85,176 @@ find_located(const struct scope *scope, const struct uuid *port)
     return NULL;
 }
 
-/* Extends the conditions to the ports of the interfaces and the interfaces of
- * the ports that are there, and waits for the rows. */
+/* Questions to the database whose answers tell which further rows to fetch, in
+ * one transaction: "select" operations, and what each is about. */
+struct inquiry {
+    struct json *ops;           /* Parameters of "transact". */
+    struct uuid *subjects;      /* For each operation. */
+    size_t n, allocated;
+};
+
+static void
+inquiry_init(struct inquiry *q)
+{
+    q->ops = json_array_create_1(json_string_create("Open_vSwitch"));
+    q->subjects = NULL;
+    q->n = q->allocated = 0;
+}
+
+static struct json *
+uuid_to_json(const struct uuid *uuid)
+{
+    return json_array_create_2(
+        json_string_create("uuid"),
+        json_string_create_nocopy(xasprintf(UUID_FMT, UUID_ARGS(uuid))));
+}
+
+/* Asks for the rows of 'table' whose 'column' is or has 'uuid'. */
+static void
+inquire(struct inquiry *q, const char *table, const char *column,
+        const char *function, const struct uuid *uuid)
+{
+    struct json *op = json_object_create();
+
+    json_object_put_string(op, "op", "select");
+    json_object_put_string(op, "table", table);
+    json_object_put(op, "where", rpc_where(column, function,
+                                           uuid_to_json(uuid)));
+    json_object_put(op, "columns",
+                    json_array_create_2(json_string_create("_uuid"),
+                                        json_string_create("name")));
+    json_array_add(q->ops, op);
+    if (q->n >= q->allocated) {
+        q->subjects = x2nrealloc(q->subjects, &q->allocated,
+                                 sizeof *q->subjects);
+    }
+    q->subjects[q->n++] = *uuid;
+}
+
+/* Sends the questions and destroys 'q'.  Calls 'answer' for each row that comes
+ * back, with what the question was about.  Returns false on failure. */
 static bool
-fetch_neighbours(struct scope *scope, struct ovsdb_idl *idl)
+inquiry_send(struct inquiry *q, struct scope *scope,
+             void (*answer)(struct scope *, const struct uuid *subject,
+                            const struct json *row))
+{
+    struct json *results;
+    char *error;
+    bool ok;
+
+    if (!scope->connection) {
+        scope->connection = rpc_open_database(&error);
+        free(error);
+    }
+    if (!scope->connection) {
+        json_destroy(q->ops);
+        free(q->subjects);
+        return false;
+    }
+    results = rpc_call(scope->connection, "transact", q->ops, &error);
+    free(error);
+    ok = results && json_length(results) == q->n;
+    for (size_t i = 0; ok && i < q->n; i++) {
+        const struct json *rows = json_member(results->array.elems[i],
+                                              "rows");
+
+        for (size_t j = 0; j < json_length(rows); j++) {
+            answer(scope, &q->subjects[i], rows->array.elems[j]);
+        }
+    }
+    json_destroy(results);
+    free(q->subjects);
+    return ok;
+}
+
+static void
+need_port(struct scope *scope, const struct uuid *iface OVS_UNUSED,
+          const struct json *row)
+{
+    scope_need_named(scope, &ovsrec_table_port, &ovsrec_port_col_name,
+                     json_string_or(row, "name", ""));
+}
+
+static void
+need_iface(struct scope *scope, const struct uuid *iface OVS_UNUSED,
+           const struct json *row)
+{
+    scope_need_named(scope, &ovsrec_table_interface,
+                     &ovsrec_interface_col_name,
+                     json_string_or(row, "name", ""));
+}
+
+/* Notes that the bridge in 'row' has 'port'. */
+static void
+note_bridge(struct scope *scope, const struct uuid *port,
+            const struct json *row)
+{
+    struct json *plain = rpc_plain(row);
+    struct uuid bridge;
+
+    if (uuid_from_string(&bridge, json_string_or(plain, "_uuid", ""))) {
+        struct located *l = xmalloc(sizeof *l);
+
+        l->port = *port;
+        l->bridge = bridge;
+        hmap_insert(&scope->located, &l->node, uuid_hash(port));
+        scope_need_named(scope, &ovsrec_table_bridge, &ovsrec_bridge_col_name,
+                         json_string_or(row, "name", ""));
+    }
+    json_destroy(plain);
+}
+
+/* Fetches the ports of the interfaces that are there. */
+static bool
+fetch_ports(struct scope *scope, struct ovsdb_idl *idl)
 {
     const struct ovsrec_interface *iface;
-    const struct ovsrec_port *port;
-    unsigned int ports_seqno, ifaces_seqno;
+    struct inquiry q;
 
+    inquiry_init(&q);
     OVSREC_INTERFACE_FOR_EACH (iface, idl) {
-        scope_need_uuid(scope, &ovsrec_table_port, &ovsrec_port_col_interfaces,
-                        &iface->header_.uuid);
+        inquire(&q, "Port", "interfaces", "includes", &iface->header_.uuid);
     }
+    return (inquiry_send(&q, scope, need_port)
+            && await_rows(idl, apply_table(scope, idl, &ovsrec_table_port)));
+}
+
+/* Fetches the interfaces of the ports that are there. */
+static bool
+fetch_ifaces(struct scope *scope, struct ovsdb_idl *idl)
+{
+    const struct ovsrec_port *port;
+    struct inquiry q;
+
+    inquiry_init(&q);
     OVSREC_PORT_FOR_EACH (port, idl) {
         const struct ovsdb_datum *ifaces
             = ovsdb_idl_read(&port->header_, &ovsrec_port_col_interfaces);
 
         for (size_t i = 0; i < ifaces->n; i++) {
-            scope_need_uuid(scope, &ovsrec_table_interface, &scope_uuid_column,
-                            &ifaces->keys[i].uuid);
+            inquire(&q, "Interface", "_uuid", "==", &ifaces->keys[i].uuid);
         }
     }
-    ports_seqno = apply_table(scope, idl, &ovsrec_table_port);
-    ifaces_seqno = apply_table(scope, idl, &ovsrec_table_interface);
-    return await_rows(idl, ports_seqno) && await_rows(idl, ifaces_seqno);
+    return (inquiry_send(&q, scope, need_iface)
+            && await_rows(idl, apply_table(scope, idl,
+                                           &ovsrec_table_interface)));
 }
 
-/* Notes which bridges have 'port'. */
+/* Finds and fetches the bridges of the ports that are there. */
 static bool
-locate_port(struct scope *scope, struct ovsdb_idl *idl,
-            const struct uuid *port)
-{
-    struct ovsdb_idl_condition condition;
-    const struct ovsrec_bridge *br;
-    struct uuid *ports[] = { CONST_CAST(struct uuid *, port) };
-    unsigned int seqno;
-
-    ovsdb_idl_condition_init(&condition);
-    ovsrec_bridge_add_clause_ports(&condition, OVSDB_F_INCLUDES, ports, 1);
-    seqno = ovsdb_idl_set_condition(idl, &ovsrec_table_bridge, &condition);
-    ovsdb_idl_condition_destroy(&condition);
-    if (!await_rows(idl, seqno)) {
-        return false;
-    }
-
-    OVSREC_BRIDGE_FOR_EACH (br, idl) {
-        struct located *l = xmalloc(sizeof *l);
-
-        l->port = *port;
-        l->bridge = br->header_.uuid;
-        hmap_insert(&scope->located, &l->node, uuid_hash(port));
-        scope_need_uuid(scope, &ovsrec_table_bridge, &scope_uuid_column,
-                        &br->header_.uuid);
-    }
-    return true;
-}
-
-/* Finds the bridges of all ports that are there. */
-static bool
-locate_ports(struct scope *scope, struct ovsdb_idl *idl)
+fetch_bridges(struct scope *scope, struct ovsdb_idl *idl)
 {
     const struct ovsrec_port *port;
-    struct uuid *ports;
-    size_t n = 0;
-    bool ok = true;
+    struct inquiry q;
 
+    scope_forget_located(scope);
+    inquiry_init(&q);
     OVSREC_PORT_FOR_EACH (port, idl) {
-        n++;
+        inquire(&q, "Bridge", "ports", "includes", &port->header_.uuid);
     }
-    if (n > MAX_LOCATED) {
-        return false;
-    }
-
-    ports = xmalloc(n * sizeof *ports);
-    n = 0;
-    OVSREC_PORT_FOR_EACH (port, idl) {
-        ports[n++] = port->header_.uuid;
-    }
-    for (size_t i = 0; ok && i < n; i++) {
-        ok = locate_port(scope, idl, &ports[i]);
-    }
-    free(ports);
-    return ok && await_rows(idl, apply_table(scope, idl,
-                                             &ovsrec_table_bridge));
+    return (inquiry_send(&q, scope, note_bridge)
+            && await_rows(idl, apply_table(scope, idl,
+                                           &ovsrec_table_bridge)));
 }
 
 /* Gives 'br', whose "ports" column isn't monitored, 'port' as a member of the
@@ -220,10 +304,8 @@ scope_resolve(struct scope *scope, struct ovsdb_idl *idl)
 
     /* Once, unless ports come and go meanwhile. */
     for (int i = 0; i < 3; i++) {
-        scope_forget_located(scope);
-        if (!fetch_neighbours(scope, idl)
-            || !fetch_neighbours(scope, idl)
-            || !locate_ports(scope, idl)) {
+        if (!fetch_ports(scope, idl) || !fetch_ifaces(scope, idl)
+            || !fetch_bridges(scope, idl)) {
             return false;
         }
         if (all_ports_located(scope, idl)) {

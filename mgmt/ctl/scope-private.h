@@ -25,19 +25,15 @@ struct scope {
     struct row_set tables[OVSREC_N_TABLES];
     bool everything;            /* All rows of all tables? */
     bool partial;               /* Is there a bounded topology in it? */
-    bool topology_changes;      /* Is it changed by database commands? */
+    bool topology_touched;      /* By database commands? */
     struct hmap located;        /* Contains "struct located"s. */
+    struct jsonrpc *connection; /* For questions; NULL until there is one. */
 };
-
-/* The rows' own identifiers, which the IDL has no column for. */
-extern const struct ovsdb_idl_column scope_uuid_column;
 
 struct row_set *scope_rows(struct scope *,
                            const struct ovsdb_idl_table_class *);
 void scope_need_named(struct scope *, const struct ovsdb_idl_table_class *,
                       const struct ovsdb_idl_column *, const char *name);
-void scope_need_uuid(struct scope *, const struct ovsdb_idl_table_class *,
-                     const struct ovsdb_idl_column *, const struct uuid *);
 void scope_forget_located(struct scope *);
 
 #endif /* scope-private.h */

@@ -6,6 +6,7 @@
 #include <limits.h>
 
 #include "db-ctl-base.h"
+#include "jsonrpc.h"
 #include "openvswitch/hmap.h"
 #include "ovsdb-condition.h"
 #include "ovsdb-data.h"
@@ -73,7 +74,7 @@ static const struct need needs[] = {
 };
 
 /* The database commands: which of their arguments name records, and from which
- * argument on they name columns that they change (0: they change none). */
+ * argument on they name columns (0: not by arguments). */
 struct record_need {
     const char *command;
     int first, last;            /* Records. */
@@ -81,26 +82,15 @@ struct record_need {
 };
 
 static const struct record_need record_needs[] = {
-    {"get", 2, 2, 0},
+    {"get", 2, 2, 3},
     {"list", 2, INT_MAX, 0},
-    {"wait-until", 2, 2, 0},
+    {"wait-until", 2, 2, 3},
     {"set", 2, 2, 3},
     {"add", 2, 2, 3},
     {"remove", 2, 2, 3},
     {"clear", 2, 2, 3},
-    {"create", INT_MAX, INT_MAX, 2},
+    {"create", INT_MAX, INT_MAX, 0},
     {"destroy", 2, INT_MAX, 0},
-};
-
-/* The rows' own identifiers, which the IDL has no column for. */
-const struct ovsdb_idl_column scope_uuid_column = {
-    .name = (char *) "_uuid",
-    .type = {
-        .key = { .type = OVSDB_TYPE_UUID },
-        .value = OVSDB_BASE_VOID_INIT,
-        .n_min = 1,
-        .n_max = 1,
-    },
 };
 
 static const struct need *
@@ -132,45 +122,24 @@ scope_rows(struct scope *scope, const struct ovsdb_idl_table_class *table)
     return &scope->tables[table - ovsrec_table_classes];
 }
 
-/* Adds the rows of 'table' whose 'column' has 'atom': is it, if it is a single
- * value, or has it as a member of the set. */
-static void
-need_rows_with(struct scope *scope, const struct ovsdb_idl_table_class *table,
-               const struct ovsdb_idl_column *column,
-               const union ovsdb_atom *atom)
-{
-    enum ovsdb_function function = (ovsdb_type_is_scalar(&column->type)
-                                    ? OVSDB_F_EQ : OVSDB_F_INCLUDES);
-    struct ovsdb_datum datum;
-
-    ovsdb_datum_init_empty(&datum);
-    ovsdb_datum_add_unsafe(&datum, atom, NULL, &column->type, NULL);
-    ovsdb_idl_condition_add_clause(&scope_rows(scope, table)->condition,
-                                   function, column, &datum);
-    ovsdb_datum_destroy(&datum, &column->type);
-}
-
-/* Adds the rows of 'table' whose 'column' is or has 'name'. */
+/* Adds the rows of 'table' whose 'column' is 'name', or has it as a member of
+ * the set.  The column must be among those that are fetched. */
 void
 scope_need_named(struct scope *scope,
                  const struct ovsdb_idl_table_class *table,
                  const struct ovsdb_idl_column *column, const char *name)
 {
+    enum ovsdb_function function = (ovsdb_type_is_scalar(&column->type)
+                                    ? OVSDB_F_EQ : OVSDB_F_INCLUDES);
     union ovsdb_atom atom = { .s = ovsdb_atom_string_create(name) };
+    struct ovsdb_datum datum;
 
-    need_rows_with(scope, table, column, &atom);
+    ovsdb_datum_init_empty(&datum);
+    ovsdb_datum_add_unsafe(&datum, &atom, NULL, &column->type, NULL);
+    ovsdb_idl_condition_add_clause(&scope_rows(scope, table)->condition,
+                                   function, column, &datum);
+    ovsdb_datum_destroy(&datum, &column->type);
     ovsdb_atom_destroy(&atom, OVSDB_TYPE_STRING);
-}
-
-/* Adds the rows of 'table' whose 'column' is or has 'uuid'. */
-void
-scope_need_uuid(struct scope *scope, const struct ovsdb_idl_table_class *table,
-                const struct ovsdb_idl_column *column,
-                const struct uuid *uuid)
-{
-    union ovsdb_atom atom = { .uuid = *uuid };
-
-    need_rows_with(scope, table, column, &atom);
 }
 
 /* Names of tables and columns as the database commands take them. */
@@ -242,11 +211,9 @@ need_record(struct scope *scope, const struct ovsdb_idl_table_class *table,
 {
     const struct ctl_table_class *class
         = &schema_row_ids[table - ovsrec_table_classes];
-    struct uuid uuid;
 
-    if (uuid_from_string(&uuid, record)) {
-        scope_need_uuid(scope, table, &scope_uuid_column, &uuid);
-    } else if (uuid_is_partial_string(record) >= 4 || !strcmp(record, ".")) {
+    /* By UUID, all or in part, or as the only row. */
+    if (uuid_is_partial_string(record) >= 4 || !strcmp(record, ".")) {
         scope_rows(scope, table)->whole = true;
         return;
     }
@@ -363,34 +330,70 @@ need_records(struct scope *scope, const struct ctl_command *c,
     }
 }
 
-/* Does database command 'c' change what belongs to what, or which ports belong
- * to fake bridges? */
-static bool
-changes_topology(const struct ctl_command *c, const struct record_need *need)
-{
-    static const char *columns[] = {
-        "bridges", "ports", "interfaces", "tag", "fake_bridge"
-    };
-    const struct ovsdb_idl_table_class *table = find_table(c->argv[1]);
-    bool exact;
+/* The columns that make the topology: what belongs to what, and which ports
+ * belong to fake bridges. */
+static const char *const topology_columns[] = {
+    "bridges", "ports", "interfaces", "tag", "fake_bridge"
+};
 
-    if (c->syntax->mode == RO
-        || (table && table != &ovsrec_table_open_vswitch
-            && table != &ovsrec_table_bridge && table != &ovsrec_table_port
-            && table != &ovsrec_table_interface)) {
-        return false;
-    }
-    if (!need->columns || need->first == INT_MAX) {
-        return true;            /* "create", "destroy". */
-    }
-    for (int i = need->columns; i < c->argc; i++) {
-        for (size_t j = 0; j < ARRAY_SIZE(columns); j++) {
-            if (abbreviates(c->argv[i], columns[j], &exact)) {
+/* Does one of the column names in 'words', separated by commas and possibly
+ * followed by more, name one of those? */
+static bool
+names_topology_column(const char *words)
+{
+    for (;;) {
+        bool exact;
+
+        for (size_t i = 0; i < ARRAY_SIZE(topology_columns); i++) {
+            if (abbreviates(words, topology_columns[i], &exact)) {
                 return true;
             }
         }
+        words = strchr(words, ',');
+        if (!words) {
+            return false;
+        }
+        words += strspn(words, ", ");
+    }
+}
+
+static bool
+any_names_topology_column(const struct ctl_command *c, int first)
+{
+    for (int i = first; i < c->argc; i++) {
+        if (names_topology_column(c->argv[i])) {
+            return true;
+        }
     }
     return false;
+}
+
+/* Does database command 'c' read or write columns that make the topology, so
+ * that it needs to see what the commands before it in the transaction did to
+ * them, or they what it did? */
+static bool
+touches_topology(const struct ctl_command *c)
+{
+    const struct ovsdb_idl_table_class *table = find_table(c->argv[1]);
+    const char *columns = shash_find_data(&c->options, "--columns");
+    const struct record_need *need = find_record_need(c);
+
+    if (table && table != &ovsrec_table_open_vswitch
+        && table != &ovsrec_table_bridge && table != &ovsrec_table_port
+        && table != &ovsrec_table_interface) {
+        return false;
+    } else if (c->syntax->mode == RO && table
+               && table != &ovsrec_table_open_vswitch
+               && table != &ovsrec_table_bridge) {
+        /* Changes of these are made in the view, too. */
+        return false;
+    } else if (need && need->columns) {
+        return any_names_topology_column(c, need->columns);
+    } else if (c->syntax->mode == RO && columns) {
+        return (names_topology_column(columns)
+                || any_names_topology_column(c, 2));
+    }
+    return true;                /* "create", "destroy", all columns. */
 }
 
 /* The topology. */
@@ -429,9 +432,10 @@ need_command(struct scope *scope, const struct ctl_command *c)
         }
     } else if (records) {
         need_records(scope, c, records);
-        scope->topology_changes |= changes_topology(c, records);
+        scope->topology_touched |= touches_topology(c);
     } else if (!strcmp(c->syntax->name, "find")) {
         need_matches(scope, c);
+        scope->topology_touched |= touches_topology(c);
     } else {
         scope->everything = true;
     }
@@ -455,7 +459,7 @@ scope_create(const struct ctl_command *commands, size_t n, bool everything)
         need_command(scope, &commands[i]);
     }
     if (scope->partial
-        && (scope->topology_changes
+        && (scope->topology_touched
             || scope_rows(scope, &ovsrec_table_port)->whole
             || scope_rows(scope, &ovsrec_table_interface)->whole)) {
         scope->everything = true;
@@ -486,6 +490,9 @@ scope_destroy(struct scope *scope)
 {
     scope_forget_located(scope);
     hmap_destroy(&scope->located);
+    if (scope->connection) {
+        jsonrpc_close(scope->connection);
+    }
     for (size_t i = 0; i < OVSREC_N_TABLES; i++) {
         ovsdb_idl_condition_destroy(&scope->tables[i].condition);
     }

@@ -14,14 +14,20 @@
  * need what is around them: a port's interfaces, an interface's port, and the
  * bridge that holds them.  The last is the interesting one, because the only
  * way from a port to its bridge is Bridge.ports, a set with thousands of
- * members.  The server can search that set ("ports includes P"), so we ask for
- * the bridges that have P, one port at a time, and note whom we get: a round
- * trip for each port that exists and is named.  "add-port" of a new port needs
- * none.
+ * members.  The server can search that set, so we have it select the bridges
+ * that have the port (scope-fetch.c), beside the IDL, whose view then covers
+ * those as well.  "add-port" of a new port needs none of this.
+ *
+ * Conditions refer to columns only that are fetched, too.  Otherwise
+ * ovsdb-server 3.1 adds a column to the monitor, which it shares between
+ * clients that fetch the same columns, and crashes when it compares a change
+ * that it recorded for another client before (seen within 40 concurrent
+ * commands that used "_uuid" and "ports" in conditions).  That is why a row
+ * that is named by its UUID has its whole table fetched.
  *
  * What cannot be bounded so falls back to fetching whole tables: commands that
- * list everything, and command lines that edit the tree's references behind
- * the topology's back ("set Bridge br0 ports=...").  The result is the same
+ * list everything, and command lines that reach for the tree's references
+ * behind the topology's back ("set Bridge br0 ports=...").  The result is the same
  * either way; see topology.h on partial topologies. */
 #ifndef SLUICE_CTL_SCOPE_H
 #define SLUICE_CTL_SCOPE_H 1

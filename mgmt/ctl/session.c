@@ -42,6 +42,7 @@ static size_t n_new_ifaces, allocated_new_ifaces;
 enum outcome {
     DONE,
     TRY_AGAIN,                  /* When the database has changed. */
+    TRY_WITH_EVERYTHING,        /* With all rows to look at. */
 };
 
 /* Ends the program like exit(status), properly taking leave of the database
@@ -244,8 +245,8 @@ run_commands(struct ctl_command *commands, size_t n, struct ovsdb_idl *idl,
             outcome = TRY_AGAIN;
         }
     }
-    topology_invalidate(&ctx.topo);
     ctl_context_done(&ctx.base, NULL);
+    topology_destroy(&ctx.topo);
     return outcome;
 }
 
@@ -295,16 +296,31 @@ run_postprocess(struct ctl_command *commands, size_t n, struct ovsdb_idl *idl,
     }
 }
 
+/* Commits 'txn', without a message on the console if the server refuses it,
+ * since that may not be the end. */
+static enum ovsdb_idl_txn_status
+commit_quietly(struct ovsdb_idl_txn *txn)
+{
+    struct vlog_module *module = vlog_module_from_name("ovsdb_idl");
+    enum vlog_level level = vlog_get_level(module, VLF_CONSOLE);
+    enum ovsdb_idl_txn_status status;
+
+    vlog_set_levels(module, VLF_CONSOLE, MIN(level, VLL_ERR));
+    status = ovsdb_idl_txn_commit_block(txn);
+    vlog_set_levels(module, VLF_CONSOLE, level);
+    return status;
+}
+
 /* Returns DONE if 'txn', which ended with 'status', has taken effect (or had
- * none to take), TRY_AGAIN if the view of the database was outdated; ends the
- * program with a message if there is no hope.
+ * none to take) and what to do if it hasn't; ends the program with a message if
+ * there is no hope.
  *
- * The view of a partial topology doesn't include a name that someone else has
- * taken since; then the server's indexes refuse the transaction.  So for a
- * partial view that is 'outdated', a refusal isn't final. */
+ * A 'partial' view of the topology doesn't show a name that someone else took a
+ * moment ago, and then it is an index in the server that refuses the
+ * transaction.  So a refusal is final only if everything was in view. */
 static enum outcome
 judge(struct ovsdb_idl_txn *txn, enum ovsdb_idl_txn_status status,
-      bool outdated)
+      bool partial)
 {
     switch (status) {
     case TXN_UNCHANGED:
@@ -315,8 +331,8 @@ judge(struct ovsdb_idl_txn *txn, enum ovsdb_idl_txn_status status,
         return TRY_AGAIN;
 
     case TXN_ERROR:
-        if (outdated) {
-            return TRY_AGAIN;
+        if (partial) {
+            return TRY_WITH_EVERYTHING;
         }
         ctl_fatal("transaction error: %s", ovsdb_idl_txn_get_error(txn));
 
@@ -403,7 +419,6 @@ static enum outcome
 attempt(struct ctl_command *commands, size_t n, const char *args,
         struct ovsdb_idl *idl, bool partial)
 {
-    unsigned int seqno = ovsdb_idl_get_seqno(idl);
     struct ovsdb_symbol_table *symtab = ovsdb_symbol_table_create();
     const struct ovsrec_open_vswitch *ovs;
     struct ovsdb_idl_txn *txn = begin(idl, args, &ovs);
@@ -418,12 +433,12 @@ attempt(struct ctl_command *commands, size_t n, const char *args,
     outcome = run_commands(commands, n, idl, txn, ovs, symtab, partial);
     if (outcome == DONE) {
         check_symbols(symtab);
-        status = ovsdb_idl_txn_commit_block(txn);
+        status = partial ? commit_quietly(txn)
+                         : ovsdb_idl_txn_commit_block(txn);
         if (status == TXN_UNCHANGED || status == TXN_SUCCESS) {
             run_postprocess(commands, n, idl, txn, symtab);
         }
-        outcome = judge(txn, status,
-                        partial && seqno != ovsdb_idl_get_seqno(idl));
+        outcome = judge(txn, status, partial);
     } else {
         ovsdb_idl_txn_abort(txn);
     }
@@ -469,17 +484,21 @@ session_run(struct ctl_command *commands, size_t n, const char *args)
         ovsdb_idl_run(idl);
         session_check_alive(idl);
         if (seqno != ovsdb_idl_get_seqno(idl)) {
-            if (!scope_resolve(scope, idl)) {
+            enum outcome outcome = TRY_WITH_EVERYTHING;
+
+            if (scope_resolve(scope, idl)) {
+                seqno = ovsdb_idl_get_seqno(idl);
+                outcome = attempt(commands, n, args, idl,
+                                  scope_is_partial(scope));
+            }
+            if (outcome == DONE) {
+                break;
+            } else if (outcome == TRY_WITH_EVERYTHING) {
                 scope_destroy(scope);
                 ovsdb_idl_destroy(idl);
                 idl = the_idl = NULL;
                 everything = true;
                 continue;
-            }
-            seqno = ovsdb_idl_get_seqno(idl);
-            if (attempt(commands, n, args, idl, scope_is_partial(scope))
-                == DONE) {
-                break;
             }
         }
         if (seqno == ovsdb_idl_get_seqno(idl)) {

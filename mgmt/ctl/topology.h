@@ -22,8 +22,8 @@
  * rather than by writing it anew, and Bridge.ports, which the view doesn't
  * know whole, is not verified.  What guards a partial transaction against
  * concurrent ones instead is the unique index on each table's name, the
- * verified Open_vSwitch.bridges, and reference checks in the server; see
- * transaction.c for what follows when one of them strikes.
+ * verified Open_vSwitch.bridges, and reference checks in the server; when one
+ * of them strikes, the commands are run again on a whole view (session.c).
  *
  * All functions are for the one thread of the program. */
 #ifndef SLUICE_CTL_TOPOLOGY_H
@@ -74,6 +74,7 @@ void topology_init(struct topology *, struct ovsdb_idl *,
                    const struct ovsrec_open_vswitch *, bool partial);
 void topology_load(struct topology *);
 void topology_invalidate(struct topology *);
+void topology_destroy(struct topology *);
 
 struct bridge *topology_find_bridge(struct topology *, const char *name,
                                     bool must_exist);

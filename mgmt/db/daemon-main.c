@@ -252,7 +252,6 @@ start_run_command(void)
     if (run_pid < 0) {
         ovs_fatal(errno, "%s: process failed to start", run_command);
     } else if (!run_pid) {
-        fatal_signal_fork();
         execl("/bin/sh", "/bin/sh", "-c", run_command, NULL);
         _exit(127);
     }
@@ -335,7 +334,7 @@ daemon_main(int argc, char *argv[])
     if (run_command) {
         run_event = start_run_command();
     }
-    fatal_signal_add_hook(fatal_signal_cb, NULL, NULL, true);
+    fatal_signal_add_hook(fatal_signal_cb, NULL, NULL, false);
     daemonize_complete();
     if (!run_command) {
         /* Scripts look for this line; its wording is ovsdb-server's. */

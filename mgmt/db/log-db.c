@@ -166,7 +166,7 @@ replay_record(struct db *db, const json_t *record, bool converting)
         txn_abort(replay.txn);
         return error;
     }
-    return txn_commit_unstored(replay.txn, false);
+    return txn_replay(replay.txn);
 }
 
 /* Reads the schema, which is a log's first record. */

@@ -203,29 +203,40 @@ session_reply_error_string(struct session *s, const char *id,
     ds_destroy(&ds);
 }
 
-/* Writes what can be written without waiting. */
-void
-session_flush(struct session *s)
+/* Writes what can be written without waiting.  Returns 0 or an errno value. */
+static int
+write_output(struct session *s)
 {
     struct evbuffer *out = bufferevent_get_output(s->bev);
     size_t before = evbuffer_get_length(out);
+    int error = 0;
 
-    if (s->is_tls || !before || s->closed) {
-        return;
-    }
     evbuffer_unfreeze(out, 1);
-    if (evbuffer_write(out, bufferevent_getfd(s->bev)) < 0
+    if (before && evbuffer_write(out, bufferevent_getfd(s->bev)) < 0
         && errno != EAGAIN && errno != EINTR) {
-        int error = errno;
-        evbuffer_freeze(out, 1);
-        session_close(s, error, NULL);
-        return;
+        error = errno;
     }
     evbuffer_freeze(out, 1);
     if (evbuffer_get_length(out) < before) {
         s->last_sent = time_msec();
     }
-    if (evbuffer_get_length(out)) {
+    return error;
+}
+
+/* Sends what has gathered, as far as that is possible without waiting; libevent
+ * sees to the rest. */
+void
+session_flush(struct session *s)
+{
+    int error;
+
+    if (s->is_tls || s->closed) {
+        return;
+    }
+    error = write_output(s);
+    if (error) {
+        session_close(s, error, NULL);
+    } else if (session_backlog(s)) {
         bufferevent_enable(s->bev, EV_WRITE);
         session_set_probe_interval(s);
     }
@@ -533,14 +544,15 @@ session_close(struct session *s, int error, const char *reason)
         VLOG_WARN_RL(&rl, "%s: connection dropped (%s)", s->name,
                      ovs_retval_to_string(error));
     }
-    if (!s->is_tls) {
-        session_flush(s);       /* What it has been promised, if possible. */
-    }
     s->closed = true;
+    if (!s->is_tls) {
+        write_output(s);        /* What it has been promised, if possible. */
+    }
     bufferevent_disable(s->bev, EV_READ | EV_WRITE);
     event_del(s->timer);
     ovs_list_remove(&s->node);
     ovs_list_push_back(&s->remote->server->closed, &s->node);
+    locks_release_all(s);
     remote_session_closed(s->remote, error);
     server_wake(s->remote->server);
 }

@@ -23,6 +23,10 @@
 
 VLOG_DEFINE_THIS_MODULE(store);
 
+/* What nobody waits for may gather for so long before it is written, since
+ * most of what a commit costs doesn't depend on its size. */
+enum { GATHER_MS = 10, GATHER_BYTES = 256 * 1024 };
+
 /* Transactions that the history keeps, 0 for none. */
 static unsigned int history_limit = 10000;
 
@@ -62,6 +66,7 @@ struct store {
     struct ds batch;            /* Changes to be written. */
     uint64_t batch_ticket;      /* The last one in 'batch'. */
     bool batch_durable;
+    bool urgent;                /* Someone waits for 'idle'. */
     bool busy;                  /* The writer is writing. */
     bool exiting;
     uint64_t stored;            /* Tickets up to this are in the file. */
@@ -141,6 +146,26 @@ write_batch(struct store *store, const struct ds *batch, bool durable)
     return NULL;
 }
 
+/* Lets more transactions come unless someone waits for those that there are. */
+static void
+gather(struct store *store) OVS_REQUIRES(store->mutex)
+{
+    struct timespec until;
+    int error = 0;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_nsec += GATHER_MS * 1000000;
+    if (until.tv_nsec >= 1000000000) {
+        until.tv_nsec -= 1000000000;
+        until.tv_sec++;
+    }
+    while (!error && !store->batch_durable && !store->urgent
+           && !store->exiting && store->batch.length < GATHER_BYTES) {
+        error = pthread_cond_timedwait(&store->work, &store->mutex.lock,
+                                       &until);
+    }
+}
+
 static void *
 writer_main(void *store_)
 {
@@ -162,6 +187,7 @@ writer_main(void *store_)
         if (store->stored == store->batch_ticket || store->error) {
             break;
         }
+        gather(store);
         tmp = batch;
         batch = store->batch;
         store->batch = tmp;
@@ -186,7 +212,7 @@ writer_main(void *store_)
             store->stored = ticket;
         }
         pthread_cond_broadcast(&store->idle);
-        if (store->wake) {
+        if (store->wake && (durable || error)) {
             store->wake(store->aux);
         }
     }
@@ -199,10 +225,13 @@ writer_main(void *store_)
 static void
 wait_idle(struct store *store) OVS_REQUIRES(store->mutex)
 {
+    store->urgent = true;
+    pthread_cond_signal(&store->work);
     while (store->busy
            || (store->stored != store->batch_ticket && !store->error)) {
         ovs_mutex_cond_wait(&store->idle, &store->mutex);
     }
+    store->urgent = false;
 }
 
 /* --- The main thread's side. --- */
@@ -274,10 +303,13 @@ store_append(struct store *store, const struct txn *txn, bool durable)
     remember_commit(store, txn, durable);
 
     ovs_mutex_lock(&store->mutex);
+    if (!store->batch.length || (durable && !store->batch_durable)
+        || store->batch.length + changes.length >= GATHER_BYTES) {
+        pthread_cond_signal(&store->work);
+    }
     ds_put_buffer(&store->batch, changes.string, changes.length);
     store->batch_ticket = store->last_ticket;
     store->batch_durable = store->batch_durable || durable;
-    pthread_cond_signal(&store->work);
     ovs_mutex_unlock(&store->mutex);
     ds_destroy(&changes);
     return store->last_ticket;
@@ -638,6 +670,7 @@ struct error *
 store_open(const char *file_name, struct db **dbp, void (*wake)(void *),
            void *aux)
 {
+    pthread_condattr_t attr;
     struct schema *schema;
     struct error *error;
     struct store *store;
@@ -665,7 +698,10 @@ store_open(const char *file_name, struct db **dbp, void (*wake)(void *),
     store->aux = aux;
     ovs_list_init(&store->commits);
     ovs_mutex_init(&store->mutex);
-    xpthread_cond_init(&store->work, NULL);
+    pthread_condattr_init(&attr);
+    pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    xpthread_cond_init(&store->work, &attr);
+    pthread_condattr_destroy(&attr);
     xpthread_cond_init(&store->idle, NULL);
     ds_init(&store->batch);
 

@@ -2,8 +2,9 @@
  *
  * Usage: connect-kernel TYPE NAME TYPE NAME [COMMAND...]
  *
- * TYPE is "internal", "tap" or "system".  Opens the ports, prints "ready", runs
- * each COMMAND (by sh -c), or waits for one of these words on standard input:
+ * TYPE is "internal", "tap" or "system".  Opens the ports, prints "ready",
+ * runs each COMMAND (by sh -c), or waits for one of these words on standard
+ * input:
  *
  *     quit        (or end of file) ends as a daemon does: devices stay.
  *     remove      deletes the ports first, as if the user had.
@@ -19,6 +20,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include "datapath/closer.h"
 #include "datapath/netdev-tap.h"
 #include "datapath/port.h"
 #include "netdev.h"
@@ -47,7 +49,7 @@ count(atomic_uint64_t *counter, uint64_t n)
     atomic_add_relaxed(counter, n, &orig);
 }
 
-/* --- The datapath's side of port.h ----------------------------------------- */
+/* --- The datapath's side of port.h --------------------------------------- */
 
 void
 port_drop(const struct port *port, enum drop_reason reason, unsigned int n,
@@ -180,7 +182,7 @@ main(int argc, char *argv[])
         print_counters(i);
         close_port(i, delete);
     }
-    netdev_tap_flush();
+    closer_wait(NULL);
     vhost_pool_destroy(pool);
     return status != 0;
 }

@@ -135,7 +135,7 @@ class Side:
         index = step["client"]
         arrived = [[] for _ in self.clients]
         if step["kind"] == "restart":
-            self.stop()
+            arrived[index] = [{"status": self.stop()}]
             self.start()
         elif step["kind"] == "reconnect":
             self.clients[index].close()

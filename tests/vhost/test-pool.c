@@ -2,10 +2,10 @@
  *
  * Usage: test-pool TEST, where TEST is one of those at the end of this file.
  *
- * A source here is the back-end half of a miniature virtqueue: two counters, a
- * flag that asks for a kick, and an eventfd.  Its other half is a "driver" that
- * behaves as virtio 1.2 section 2.7.10 says: make available, full fence, kick
- * if asked to. */
+ * A source here is the back-end half of a miniature virtqueue: two
+ * counters, a flag that asks for a kick, and an eventfd.  Its other half is
+ * a "driver" that behaves as virtio 1.2 section 2.7.10 says: make
+ * available, full fence, kick if asked to. */
 #include <config.h>
 
 #include <errno.h>
@@ -81,7 +81,7 @@ spend(uint64_t ns)
     }
 }
 
-/* --- A queue's back-end half ------------------------------------------- */
+/* --- A queue's back-end half --------------------------------------------- */
 
 static uint64_t
 queue_backlog(struct queue *q)
@@ -236,7 +236,7 @@ queue_used(struct queue *q)
     return used;
 }
 
-/* --- A pool --------------------------------------------------------------- */
+/* --- A pool -------------------------------------------------------------- */
 
 static struct vhost_pool *
 create_pool(unsigned int n_threads, const char *cpus)
@@ -332,7 +332,7 @@ feeder_stop(struct feeder *feeder)
     xpthread_join(feeder->pthread, NULL);
 }
 
-/* --- Tests ------------------------------------------------------------------ */
+/* --- Tests --------------------------------------------------------------- */
 
 /* No wake-up is lost, whatever the time between packets. */
 static void

@@ -1,5 +1,5 @@
-/* Goes through all interleavings of the protocol by which a service thread goes
- * to sleep and is woken (vhost/hot-set.c, vhost/pool.c).
+/* Goes through all interleavings of the protocol by which a service thread
+ * goes to sleep and is woken (vhost/hot-set.c, vhost/pool.c).
  *
  * Three threads: the service thread with one source, a driver that makes
  * packets available, and somebody who sends mail.  Each is a little program
@@ -8,10 +8,11 @@
  * one variable: that is weaker than x86's order and covers ARM's stores, too.
  * A fence waits until the buffer is empty.
  *
- * The state is wrong if the service thread sleeps, nobody has anything left to
- * do, and there are packets or mail that it hasn't seen: a lost wake-up.  The
- * protocol must have no such state; and to show that this program would find
- * one, each variant that lacks one of the protocol's parts must have one. */
+ * The state is wrong if the service thread sleeps, nobody has anything left
+ * to do, and there are packets or mail that it hasn't seen: a lost
+ * wake-up.  The protocol must have no such state; and to show that this
+ * program would find one, each variant that lacks one of the protocol's
+ * parts must have one. */
 #include <config.h>
 
 #include <stdbool.h>
@@ -57,7 +58,7 @@ struct state {
     uint8_t sent, mailed;       /* What driver and mailer did. */
 };
 
-/* --- Memory ---------------------------------------------------------------- */
+/* --- Memory -------------------------------------------------------------- */
 
 static uint8_t
 load(const struct state *s, enum thread t, enum variable v)
@@ -97,7 +98,7 @@ drain(struct state *s, enum thread t, int i)
     return true;
 }
 
-/* --- The programs: each does one step, and returns false if it can't --------- */
+/* --- The programs: each does one step, and returns false if it can't ----- */
 
 enum service_step {
     POLL, LOOK_FOR_MAIL, CLEAR_MAIL, READ_MAIL, UNLOCK_MAIL,
@@ -259,7 +260,7 @@ mailer_step(struct state *s, enum variant variant)
     OVS_NOT_REACHED();
 }
 
-/* --- The search ------------------------------------------------------------ */
+/* --- The search ---------------------------------------------------------- */
 
 static struct state *states;    /* Those seen; those up to 'n_done' have been
                                  * followed. */
