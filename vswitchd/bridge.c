@@ -104,12 +104,18 @@ bridge_create(const struct ovsrec_bridge *row)
     bridge_bind(br, &row->header_.uuid);
 }
 
+/* A bridge with more ports than this is taken out of translation as a whole
+ * when it is destroyed. */
+#define MANY_PORTS 256
+
 /* Takes all of 'br' out of the configuration that translation goes by.
- * libofproto would do so port by port, each time with a copy of what remains:
- * 20 seconds for 5,000 ports. */
+ * libofproto does so port by port, each time with a copy of what remains: 20
+ * seconds for 5,000 ports.  But revalidators complain about flows that they
+ * meet meanwhile, so the flows go first. */
 static void
 stop_translation(struct bridge *br)
 {
+    br->ofproto->ofproto_class->flush(br->ofproto);
     xlate_txn_start();
     xlate_remove_ofproto(CONTAINER_OF(br->ofproto, struct ofproto_dpif, up));
     xlate_txn_commit();
@@ -121,7 +127,7 @@ bridge_destroy(struct bridge *br, bool delete_datapath)
     struct port *port;
 
     br->dying = true;
-    if (br->ofproto) {
+    if (br->ofproto && hmap_count(&br->ifaces) > MANY_PORTS) {
         stop_translation(br);
     }
     LIST_FOR_EACH_SAFE (port, bridge_node, &br->ports) {
