@@ -359,16 +359,12 @@ mark_changed(void)
     }
 }
 
-/* Returns true if the daemon-wide configuration in 'root', or anything that it
- * refers to but bridges, changed. */
+/* Returns true if the daemon-wide configuration in 'root' changed. */
 static bool
 settings_changed(const struct ovsrec_open_vswitch *root)
 {
-    return (ovsrec_open_vswitch_is_updated(
-                root, OVSREC_OPEN_VSWITCH_COL_OTHER_CONFIG)
-            || ovsrec_open_vswitch_is_updated(
-                root, OVSREC_OPEN_VSWITCH_COL_SSL)
-            || ovsrec_ssl_track_get_first(idl));
+    return ovsrec_open_vswitch_is_updated(
+        root, OVSREC_OPEN_VSWITCH_COL_OTHER_CONFIG);
 }
 
 static bool
@@ -599,6 +595,9 @@ reconciler_run(void)
         changed = true;
         write_seq++;
     }
+    if (root) {
+        settings_run(root, changed);
+    }
     if (changed) {
         bool all = look_at_all || (root && ovsrec_open_vswitch_is_new(root));
 
@@ -612,9 +611,6 @@ reconciler_run(void)
         }
     } else {
         ifaces_retry();
-    }
-    if (root) {
-        settings_run(root);
     }
     reconcile_objects();
     run_ofprotos(changed);
