@@ -161,7 +161,8 @@ usage(void)
            "usage: %s [OPTIONS] [DATABASE]\n"
            "where DATABASE is a socket on which %s is listening\n"
            "      (default: \"unix:%s/db.sock\").\n",
-           program_name, is_compat() ? "Open vSwitch" : "Sluice virtual switch",
+           program_name,
+           is_compat() ? "Open vSwitch" : "Sluice virtual switch",
            program_name, is_compat() ? "ovsdb-server" : "sluice-db",
            ovs_rundir());
     stream_usage("DATABASE", true, false, true);
