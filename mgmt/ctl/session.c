@@ -245,8 +245,8 @@ run_commands(struct ctl_command *commands, size_t n, struct ovsdb_idl *idl,
             outcome = TRY_AGAIN;
         }
     }
-    topology_invalidate(&ctx.topo);
     ctl_context_done(&ctx.base, NULL);
+    topology_destroy(&ctx.topo);
     return outcome;
 }
 

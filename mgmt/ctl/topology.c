@@ -35,7 +35,7 @@ topology_init(struct topology *topo, struct ovsdb_idl *idl,
 }
 
 /* Forgets the maps, because the rows changed under them: the next
- * topology_load() builds them anew.  Also frees what 'topo' holds. */
+ * topology_load() builds them anew. */
 void
 topology_invalidate(struct topology *topo)
 {
@@ -52,6 +52,16 @@ topology_invalidate(struct topology *topo)
     shash_clear_free_data(&topo->ports);
     shash_clear_free_data(&topo->ifaces);
     topo->valid = false;
+}
+
+/* Frees what 'topo' has. */
+void
+topology_destroy(struct topology *topo)
+{
+    topology_invalidate(topo);
+    shash_destroy(&topo->bridges);
+    shash_destroy(&topo->ports);
+    shash_destroy(&topo->ifaces);
 }
 
 static struct bridge *

@@ -74,6 +74,7 @@ void topology_init(struct topology *, struct ovsdb_idl *,
                    const struct ovsrec_open_vswitch *, bool partial);
 void topology_load(struct topology *);
 void topology_invalidate(struct topology *);
+void topology_destroy(struct topology *);
 
 struct bridge *topology_find_bridge(struct topology *, const char *name,
                                     bool must_exist);

@@ -1,0 +1,352 @@
+/* The server's main loop and its set of databases: see server.h. */
+#include <config.h>
+#include "mgmt/db/server.h"
+
+#include <errno.h>
+#include <sys/stat.h>
+
+#include "mgmt/db/import.h"
+#include "mgmt/db/session.h"
+#include "mgmt/db/store.h"
+#include "openvswitch/vlog.h"
+#include "simap.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(server);
+
+/* --- The loop. --- */
+
+static void
+report_error_if_changed(char *error, char **last_error)
+{
+    if (error && (!*last_error || strcmp(error, *last_error))) {
+        VLOG_WARN("%s", error);
+    }
+    free(*last_error);
+    *last_error = error;
+}
+
+static void
+reconfigure(struct server *server)
+{
+    if (server->reconfigure) {
+        server->reconfigure = false;
+        report_error_if_changed(tls_reconfigure(server), &server->ssl_error);
+        report_error_if_changed(remotes_reconfigure(server),
+                                &server->remotes_error);
+        server_db_update(server);
+    }
+}
+
+/* Does what is to be done once for everything that has happened. */
+static void
+finish_turn(evutil_socket_t fd OVS_UNUSED, short what OVS_UNUSED,
+            void *server_)
+{
+    struct server *server = server_;
+    struct shash_node *node;
+    struct session *s;
+
+    SHASH_FOR_EACH (node, &server->dbs) {
+        struct db *db = node->data;
+
+        triggers_stored(db);
+        if (db->changed) {
+            server->reconfigure = true;
+            triggers_run(db);
+        }
+    }
+    reconfigure(server);
+    SHASH_FOR_EACH (node, &server->dbs) {
+        feeds_cut(node->data);
+    }
+    while (!ovs_list_is_empty(&server->dirty)) {
+        s = CONTAINER_OF(ovs_list_pop_front(&server->dirty), struct session,
+                         dirty_node);
+        s->dirty = false;
+        session_flush(s);
+    }
+    LIST_FOR_EACH_SAFE (s, node, &server->closed) {
+        session_destroy(s);
+    }
+    if (server->exiting) {
+        event_base_loopbreak(server->base);
+    }
+}
+
+/* Has the turn finished once all that is ready now has been handled.  Any
+ * thread. */
+void
+server_wake(struct server *server)
+{
+    event_active(server->turn, EV_TIMEOUT, 1);
+}
+
+static void
+store_wake(void *server)
+{
+    server_wake(server);
+}
+
+static void
+status_cb(evutil_socket_t fd OVS_UNUSED, short what OVS_UNUSED, void *server)
+{
+    remotes_update_status(server);
+    server_wake(server);
+}
+
+void
+server_init(struct server *server)
+{
+    static const struct limits limits = {
+        .message_size = 256 * 1024 * 1024,
+        .backlog = 128 * 1024,
+        .backlog_pause = 1024 * 1024,
+        .stall = 60,
+        .connections = 16384,
+    };
+
+    shash_init(&server->dbs);
+    shash_init(&server->remotes);
+    sset_init(&server->remote_names);
+    sset_init(&server->no_history);
+    hmap_init(&server->locks);
+    uuid_generate(&server->id);
+    server->limits = limits;
+    server->monitor_cond = true;
+    ovs_list_init(&server->dirty);
+    ovs_list_init(&server->closed);
+}
+
+/* Sets up the loop; to be called when the process won't fork any more. */
+void
+server_start(struct server *server)
+{
+    static const struct timeval interval = { 2, 500000 };
+
+    server->base = event_base_new();
+    server->turn = event_new(server->base, -1, EV_PERSIST, finish_turn,
+                             server);
+    server->status_timer = event_new(server->base, -1, EV_PERSIST, status_cb,
+                                     server);
+    event_add(server->status_timer, &interval);
+    server->reconfigure = true;
+}
+
+/* Serves until server_exit(). */
+void
+server_run(struct server *server)
+{
+    server_wake(server);
+    event_base_dispatch(server->base);
+}
+
+/* Ends server_run().  Any thread. */
+void
+server_exit(struct server *server)
+{
+    server->exiting = true;
+    server_wake(server);
+}
+
+/* --- Databases. --- */
+
+/* Disconnects all sessions, or with 'force' false those that don't know of
+ * changes of databases, which then look anew.  Logs 'comment' and frees it. */
+void
+server_reconnect(struct server *server, bool force, char *comment)
+{
+    struct shash_node *node;
+    struct session *s;
+
+    SHASH_FOR_EACH (node, &server->remotes) {
+        struct remote *remote = node->data;
+
+        LIST_FOR_EACH_SAFE (s, node, &remote->sessions) {
+            if (force || !s->db_change_aware) {
+                session_close(s, EOF, comment);
+            }
+        }
+    }
+    free(comment);
+}
+
+/* Adds 'db' to what is served. */
+void
+server_add_db(struct server *server, struct db *db)
+{
+    server_reconnect(server, false,
+                     xasprintf("adding %s database", db->name));
+    shash_add_assert(&server->dbs, db->name, db);
+    server->reconfigure = true;
+}
+
+/* Tells clients that their monitors of 'db' are no more. */
+static void
+cancel_monitors(struct db *db)
+{
+    struct feed *feed;
+    struct monitor *m;
+
+    LIST_FOR_EACH_SAFE (feed, node, &db->feeds) {
+        LIST_FOR_EACH_SAFE (m, feed_node, &feed->monitors) {
+            if (m->session->db_change_aware) {
+                struct ds ds = DS_EMPTY_INITIALIZER;
+                ds_put_format(&ds, "{\"id\":null,\"method\":"
+                              "\"monitor_canceled\",\"params\":[%s]}",
+                              m->id_text);
+                session_send(m->session, &ds);
+                ds_destroy(&ds);
+            }
+            monitor_destroy(m);
+        }
+    }
+}
+
+/* Removes and destroys 'db'; logs 'comment' and frees it. */
+void
+server_remove_db(struct server *server, struct db *db, char *comment)
+{
+    cancel_monitors(db);
+    triggers_cancel_db(db);
+    server_reconnect(server, false, comment);
+    shash_find_and_delete_assert(&server->dbs, db->name);
+    store_close(db->store);
+    db_destroy(db);
+    server->reconfigure = true;
+}
+
+/* Has 'new', whose contents 'old''s store has already, take the place of
+ * 'old'. */
+void
+server_replace_db(struct server *server, struct db *old, struct db *new)
+{
+    cancel_monitors(old);
+    triggers_cancel_db(old);
+    shash_find_and_delete_assert(&server->dbs, old->name);
+    shash_add_assert(&server->dbs, new->name, new);
+    new->filename = nullable_xstrdup(old->filename);
+    new->store = old->store;
+    store_set_schema(new->store, new->schema);
+    db_destroy(old);
+    server_reconnect(server, false, xasprintf("committed %s database schema "
+                                              "conversion", new->name));
+    server->reconfigure = true;
+}
+
+static bool
+is_open(const struct server *server, const char *file_name)
+{
+    struct shash_node *node;
+    struct stat a, b;
+
+    if (stat(file_name, &a)) {
+        return false;
+    }
+    SHASH_FOR_EACH (node, &server->dbs) {
+        const struct db *db = node->data;
+        if (db->filename && !stat(db->filename, &b)
+            && a.st_dev == b.st_dev && a.st_ino == b.st_ino) {
+            return true;
+        }
+    }
+    return false;
+}
+
+/* Opens a file, one of ours or one of ovsdb-server's, and serves it. */
+struct error *
+server_open_db(struct server *server, const char *file_name)
+{
+    struct error *error;
+    char *store_name;
+    struct db *db;
+
+    if (is_open(server, file_name)) {
+        return error_new(NULL, "%s: already open", file_name);
+    }
+    error = import_if_needed(file_name, &store_name);
+    if (error) {
+        return error;
+    }
+    error = store_open(store_name, &db, store_wake, server);
+    free(store_name);
+    if (error) {
+        return error;
+    }
+    if (db->name[0] == '_') {
+        error = error_new(NULL, "%s: names beginning with \"_\" are reserved",
+                          db->name);
+    } else if (shash_find(&server->dbs, db->name)) {
+        error = error_new(NULL, "%s: duplicate database name", db->name);
+    }
+    if (error) {
+        store_close(db->store);
+        db_destroy(db);
+        return error;
+    }
+    db->filename = xstrdup(file_name);
+    server_add_db(server, db);
+    return NULL;
+}
+
+/* Ends all sessions, stores what is to be stored and frees everything. */
+void
+server_destroy(struct server *server)
+{
+    struct shash_node *node;
+    struct shash none = SHASH_INITIALIZER(&none);
+    struct session *s;
+
+    remotes_set(server, &none);
+    shash_destroy(&none);
+    LIST_FOR_EACH_SAFE (s, node, &server->closed) {
+        session_destroy(s);
+    }
+    SHASH_FOR_EACH_SAFE (node, &server->dbs) {
+        struct db *db = node->data;
+        store_close(db->store);
+        db_destroy(db);
+    }
+    shash_destroy(&server->dbs);
+    shash_init(&server->dbs);   /* An exit handler looks here. */
+    shash_destroy(&server->remotes);
+    sset_destroy(&server->remote_names);
+    sset_destroy(&server->no_history);
+    hmap_destroy(&server->locks);
+    event_free(server->turn);
+    event_free(server->status_timer);
+    event_base_free(server->base);
+    free(server->remotes_error);
+    free(server->ssl_error);
+}
+
+/* Adds to 'usage' what memory/show reports. */
+void
+server_memory_usage(const struct server *server, struct simap *usage)
+{
+    struct shash_node *node;
+
+    simap_increase(usage, "sessions", server->n_sessions);
+    SHASH_FOR_EACH (node, &server->remotes) {
+        const struct remote *remote = node->data;
+        const struct session *s;
+
+        LIST_FOR_EACH (s, node, &remote->sessions) {
+            simap_increase(usage, "triggers", ovs_list_size(&s->triggers));
+            simap_increase(usage, "backlog", session_backlog(s));
+        }
+    }
+    SHASH_FOR_EACH (node, &server->dbs) {
+        const struct db *db = node->data;
+        size_t i;
+
+        simap_increase(usage, "monitors", ovs_list_size(&db->feeds));
+        for (i = 0; i < db->schema->n_tables; i++) {
+            simap_increase(usage, "cells",
+                           hmap_count(&db->by_number[i]->rows)
+                           * db->schema->tables[i]->n_columns);
+        }
+        simap_increase(usage, "atoms", db->n_atoms);
+        simap_increase(usage, "n-weak-refs", db->n_weak_refs);
+    }
+}

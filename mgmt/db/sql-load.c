@@ -1,0 +1,450 @@
+/* Reading a database from its SQL tables: see store.h for the layout.
+ *
+ * The tables hold what a commit has checked, so rows go straight into memory.
+ * What can't be so, because someone wrote into the file or it is damaged, is
+ * an error that names the place. */
+#include <config.h>
+#include "mgmt/db/sql.h"
+
+#include <limits.h>
+#include <string.h>
+
+#include "util.h"
+
+/* --- Values. --- */
+
+/* An atom from the text that an object's key has. */
+static bool
+atom_from_key(union atom *atom, enum atom_type type, const char *s)
+{
+    memset(atom, 0, sizeof *atom);
+    switch (type) {
+    case ATOM_INTEGER: {
+        long long int integer;
+        bool ok = str_to_llong(s, 10, &integer);
+        atom->integer = integer;
+        return ok;
+    }
+    case ATOM_REAL:
+        return str_to_double(s, &atom->real);
+    case ATOM_BOOLEAN:
+        atom->boolean = !strcmp(s, "true");
+        return atom->boolean || !strcmp(s, "false");
+    case ATOM_STRING:
+        atom->string = string_intern(s);
+        return true;
+    case ATOM_UUID:
+        return uuid_from_string(&atom->uuid, s);
+    case ATOM_VOID: case N_ATOM_TYPES: default:
+        OVS_NOT_REACHED();
+    }
+}
+
+/* An atom from an element of an array or the value of a member. */
+static bool
+atom_from_element(union atom *atom, enum atom_type type, const json_t *json)
+{
+    memset(atom, 0, sizeof *atom);
+    switch (type) {
+    case ATOM_INTEGER:
+        return json_is_exact_integer(json, &atom->integer);
+    case ATOM_REAL:
+        atom->real = json_number_value(json);
+        return json_is_number(json);
+    case ATOM_BOOLEAN:
+        atom->boolean = json_is_true(json);
+        return json_is_boolean(json);
+    case ATOM_STRING:
+    case ATOM_UUID:
+        return (json_is_string(json)
+                && atom_from_key(atom, type, json_string_value(json)));
+    case ATOM_VOID: case N_ATOM_TYPES: default:
+        OVS_NOT_REACHED();
+    }
+}
+
+static bool
+parse_set(struct builder *b, const json_t *json)
+{
+    union atom atom;
+    size_t i;
+
+    if (!json_is_array(json)) {
+        return false;
+    }
+    for (i = 0; i < json_array_size(json); i++) {
+        if (!atom_from_element(&atom, b->key_type, json_array_get(json, i))) {
+            return false;
+        }
+        builder_add(b, &atom, NULL);
+    }
+    return true;
+}
+
+static bool
+parse_map(struct builder *b, const json_t *json)
+{
+    union atom key, value;
+    const char *name;
+    json_t *member;
+
+    if (!json_is_object(json)) {
+        return false;
+    }
+    json_object_foreach (CONST_CAST(json_t *, json), name, member) {
+        if (!atom_from_key(&key, b->key_type, name)) {
+            return false;
+        }
+        if (!atom_from_element(&value, b->value_type, member)) {
+            atom_unref(&key, b->key_type);
+            return false;
+        }
+        builder_add(b, &key, &value);
+    }
+    return true;
+}
+
+static bool
+load_composite(struct datum **datum, const struct type *type, const char *text,
+               size_t n)
+{
+    struct builder b;
+    json_t *json;
+    bool ok;
+
+    builder_init(&b, type->key.type, type->value.type);
+    json = json_loadb(text, n, 0, NULL);
+    ok = ((type_is_map(type) ? parse_map(&b, json) : parse_set(&b, json))
+          && builder_sort(&b));
+    json_decref(json);
+    if (ok) {
+        *datum = builder_finish(&b);
+    } else {
+        builder_destroy(&b);
+    }
+    return ok;
+}
+
+/* The datum of 'type' in column 'i' of the current row.  Returns false if that
+ * isn't one. */
+static bool
+load_value(struct datum **datum, const struct type *type, sqlite3_stmt *stmt,
+           int i)
+{
+    int sql_type = sqlite3_column_type(stmt, i);
+    const char *text = NULL;
+    union atom atom;
+
+    *datum = NULL;
+    if (sql_type == SQLITE_NULL) {
+        if (type->n_min && !type_is_map(type) && type->n_max == 1) {
+            *datum = datum_default(type);
+        }
+        return datum_conforms(*datum, type);
+    }
+    if (sql_type == SQLITE_TEXT) {
+        text = (const char *) sqlite3_column_text(stmt, i);
+    }
+    if (type->n_max != 1 || type_is_map(type)) {
+        return text && load_composite(datum, type, text,
+                                      sqlite3_column_bytes(stmt, i));
+    }
+
+    memset(&atom, 0, sizeof atom);
+    switch (type->key.type) {
+    case ATOM_INTEGER:
+        atom.integer = sqlite3_column_int64(stmt, i);
+        break;
+    case ATOM_BOOLEAN:
+        atom.boolean = sqlite3_column_int64(stmt, i) != 0;
+        break;
+    case ATOM_REAL:
+        atom.real = sqlite3_column_double(stmt, i);
+        break;
+    case ATOM_STRING:
+        if (!text) {
+            return false;
+        }
+        atom.string = string_intern(text);
+        break;
+    case ATOM_UUID:
+        if (!text || !uuid_from_string(&atom.uuid, text)) {
+            return false;
+        }
+        break;
+    case ATOM_VOID: case N_ATOM_TYPES: default:
+        OVS_NOT_REACHED();
+    }
+    if (type_is_scalar(type) && atom_is_default(&atom, type->key.type)) {
+        atom_unref(&atom, type->key.type);
+        *datum = datum_default(type);
+    } else {
+        *datum = datum_scalar(type->key.type, &atom);
+    }
+    return true;
+}
+
+/* --- Rows. --- */
+
+static struct error *
+bad_value(const char *file_name, const struct table *table,
+          const char *column, int64_t id)
+{
+    return error_new("ovsdb error", "%s: table %s, row %"PRId64", column %s: "
+                     "not a valid value (the file is damaged: restore a "
+                     "backup)", file_name, table->schema->name, id, column);
+}
+
+/* Adds 'row' to its table, whatever it refers to. */
+static void
+add_row(struct table *table, struct row *row)
+{
+    const struct table_schema *ts = table->schema;
+    size_t i;
+
+    hmap_insert(&table->rows, &row->node, uuid_hash(row_uuid(row)));
+    for (i = 0; i < ts->n_indexes; i++) {
+        hmap_insert(&table->indexes[i], row_index_node(row, i),
+                    row_hash_columns(row, &ts->indexes[i]));
+    }
+    table->last_id = MAX(table->last_id, row->id);
+}
+
+static struct error *
+load_row(struct table *table, sqlite3_stmt *stmt, const char *file_name)
+{
+    const struct table_schema *ts = table->schema;
+    struct row *row = row_create(table);
+    int n = 1;
+    size_t i;
+
+    row->id = sqlite3_column_int64(stmt, 0);
+    for (i = 0; i < ts->n_columns; i++) {
+        const struct column *column = ts->columns[i];
+        struct datum *datum;
+
+        if (column_has_table(column)) {
+            continue;
+        }
+        if (!load_value(&datum, &column->type, stmt, n++)) {
+            struct error *error = bad_value(file_name, table, column->name,
+                                            row->id);
+            row_unref(row);
+            return error;
+        }
+        row_set(row, column, datum);
+    }
+    add_row(table, row);
+    return NULL;
+}
+
+/* Runs 'sql' and calls 'cb' for each row that it gives. */
+static struct error *
+for_each(sqlite3 *db, const char *file_name, const char *sql,
+         struct error *(*cb)(sqlite3_stmt *, void *aux), void *aux)
+{
+    struct error *error = NULL;
+    sqlite3_stmt *stmt;
+    int rc;
+
+    if (sqlite3_prepare_v2(db, sql, -1, &stmt, NULL)) {
+        return sql_error(db, file_name, "reading");
+    }
+    while (!error && (rc = sqlite3_step(stmt)) == SQLITE_ROW) {
+        error = cb(stmt, aux);
+    }
+    if (!error && rc != SQLITE_DONE) {
+        error = sql_error(db, file_name, "reading");
+    }
+    sqlite3_finalize(stmt);
+    return error;
+}
+
+struct load {
+    const char *file_name;
+    struct table *table;
+    const struct column *column; /* One that is a table. */
+    int64_t *ids;               /* Its rows' ids, sorted, */
+    struct row **rows;          /* and those rows, */
+    size_t n;                   /* and how many. */
+    struct row *row;            /* The row whose elements come, NULL at
+                                 * first, */
+    struct builder elements;    /* and these. */
+};
+
+static struct error *
+load_row_cb(sqlite3_stmt *stmt, void *load_)
+{
+    struct load *load = load_;
+    return load_row(load->table, stmt, load->file_name);
+}
+
+static struct error *
+load_rows(sqlite3 *db, struct load *load)
+{
+    const struct table_schema *ts = load->table->schema;
+    struct ds sql = DS_EMPTY_INITIALIZER;
+    struct error *error;
+    size_t i;
+
+    ds_put_cstr(&sql, "SELECT _id");
+    for (i = 0; i < ts->n_columns; i++) {
+        if (!column_has_table(ts->columns[i])) {
+            ds_put_format(&sql, ",\"%s\"", ts->columns[i]->name);
+        }
+    }
+    ds_put_format(&sql, " FROM \"%s\"", ts->name);
+    error = for_each(db, load->file_name, ds_cstr(&sql), load_row_cb, load);
+    ds_destroy(&sql);
+    return error;
+}
+
+/* --- Sets that are tables. --- */
+
+static int
+compare_ids(const void *a_, const void *b_)
+{
+    struct row *const *a = a_;
+    struct row *const *b = b_;
+    return (*a)->id < (*b)->id ? -1 : (*a)->id > (*b)->id;
+}
+
+static struct row *
+find_row(const struct load *load, int64_t id)
+{
+    size_t low = 0, high = load->n;
+
+    while (low < high) {
+        size_t mid = (low + high) / 2;
+        if (load->rows[mid]->id == id) {
+            return load->rows[mid];
+        } else if (load->rows[mid]->id < id) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return NULL;
+}
+
+static void
+finish_elements(struct load *load)
+{
+    if (load->row) {
+        builder_sort(&load->elements);
+        row_set(load->row, load->column, builder_finish(&load->elements));
+        load->row = NULL;
+    }
+}
+
+static struct error *
+load_element_cb(sqlite3_stmt *stmt, void *load_)
+{
+    struct load *load = load_;
+    int64_t id = sqlite3_column_int64(stmt, 0);
+    const char *s = (const char *) sqlite3_column_text(stmt, 1);
+    union atom atom;
+
+    if (!load->row || load->row->id != id) {
+        finish_elements(load);
+        load->row = find_row(load, id);
+        if (!load->row) {
+            return bad_value(load->file_name, load->table,
+                             load->column->name, id);
+        }
+        builder_init(&load->elements, ATOM_UUID, ATOM_VOID);
+    }
+    if (!s || !uuid_from_string(&atom.uuid, s)) {
+        return bad_value(load->file_name, load->table, load->column->name,
+                         id);
+    }
+    builder_add(&load->elements, &atom, NULL);
+    return NULL;
+}
+
+static struct error *
+load_sets(sqlite3 *db, struct load *load)
+{
+    const struct table_schema *ts = load->table->schema;
+    struct error *error = NULL;
+    struct row *row;
+    size_t i;
+
+    load->n = 0;
+    load->rows = xmalloc(hmap_count(&load->table->rows) * sizeof *load->rows);
+    HMAP_FOR_EACH (row, node, &load->table->rows) {
+        load->rows[load->n++] = row;
+    }
+    qsort(load->rows, load->n, sizeof *load->rows, compare_ids);
+
+    for (i = 0; i < ts->n_columns && !error; i++) {
+        char *sql;
+
+        if (!column_has_table(ts->columns[i])) {
+            continue;
+        }
+        load->column = ts->columns[i];
+        sql = xasprintf("SELECT row, value FROM \"%s.%s\" ORDER BY row",
+                        ts->name, ts->columns[i]->name);
+        error = for_each(db, load->file_name, sql, load_element_cb, load);
+        finish_elements(load);
+        free(sql);
+    }
+    free(load->rows);
+    return error;
+}
+
+/* --- All of it. --- */
+
+/* Fills 'd', an empty database of the file's schema. */
+struct error *
+sql_load(sqlite3 *db, const char *file_name, struct db *d)
+{
+    struct load load = { .file_name = file_name };
+    struct error *error = NULL;
+    size_t i;
+
+    for (i = 0; i < d->schema->n_tables && !error; i++) {
+        load.table = d->by_number[i];
+        error = load_rows(db, &load);
+        if (!error) {
+            error = load_sets(db, &load);
+        }
+    }
+    return error ? error : references_load(d);
+}
+
+static struct error *
+load_schema_cb(sqlite3_stmt *stmt, void *schema)
+{
+    const char *text = (const char *) sqlite3_column_text(stmt, 0);
+    struct error *error;
+    json_t *json;
+    char *s;
+
+    json = json_parse(text ? text : "", text ? strlen(text) : 0, &s);
+    if (!json) {
+        error = error_new(NULL, "bad schema: %s", s);
+        free(s);
+        return error;
+    }
+    error = schema_from_json(schema, json);
+    json_decref(json);
+    return error;
+}
+
+/* Reads the schema of a file. */
+struct error *
+sql_load_schema(sqlite3 *db, const char *file_name, struct schema **schema)
+{
+    struct error *error;
+
+    *schema = NULL;
+    error = for_each(db, file_name, "SELECT schema FROM _schema",
+                     load_schema_cb, schema);
+    if (!error && !*schema) {
+        error = error_new(NULL, "%s: no schema in this file (is it a "
+                          "database of sluice-db?)", file_name);
+    }
+    return error;
+}
