@@ -212,8 +212,8 @@ print_line(const struct health *health)
     const struct json *problems = health->problems;
 
     if (!health->status) {
-        printf("ok: database %.1f ms, main loop %.1f ms, %.0f service "
-               "threads alive\n",
+        printf("ok: database %.1f ms, main loop %.1f ms, service threads "
+               "alive: %.0f\n",
                json_number(health->facts, "database_ms"),
                json_number(health->facts, "main_loop_ms"),
                json_number(health->facts, "threads"));

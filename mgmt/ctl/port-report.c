@@ -182,6 +182,9 @@ print_columns(const struct json *row, const char *const columns[], int indent)
             const struct shash_node **nodes = shash_sort(json_object(value));
 
             for (size_t j = 0; j < shash_count(json_object(value)); j++) {
+                if (is_empty(nodes[j]->data)) {
+                    continue;
+                }
                 s = json_to_text(nodes[j]->data);
                 printf("%*s%s:%s = %s\n", indent, "", columns[i],
                        nodes[j]->name, s);
@@ -196,27 +199,30 @@ print_columns(const struct json *row, const char *const columns[], int indent)
     }
 }
 
-/* Prints the numbers of map 'statistics' side by side. */
+/* Prints those counters of map "statistics" that have counted something, side
+ * by side. */
 static void
 print_statistics(const struct json *iface)
 {
     const struct json *statistics = json_member(iface, "statistics");
     const struct shash_node **nodes;
-    size_t n;
+    size_t n = 0;
 
-    if (!statistics || statistics->type != JSON_OBJECT
-        || is_empty(statistics)) {
+    if (!statistics || statistics->type != JSON_OBJECT) {
         return;
     }
-    n = shash_count(json_object(statistics));
     nodes = shash_sort(json_object(statistics));
-    for (size_t i = 0; i < n; i++) {
-        char *s = json_to_text(nodes[i]->data);
+    for (size_t i = 0; i < shash_count(json_object(statistics)); i++) {
+        if (!is_empty(nodes[i]->data)) {
+            char *s = json_to_text(nodes[i]->data);
 
-        printf("%s%-20s %14s%s", i % 2 ? "" : "    ", nodes[i]->name, s,
-               i % 2 || i == n - 1 ? "\n" : "   ");
-        free(s);
+            printf("%s%-24s %14s", n % 2 ? "   " : "    ", nodes[i]->name, s);
+            n++;
+            fputs(n % 2 ? "" : "\n", stdout);
+            free(s);
+        }
     }
+    fputs(n % 2 ? "\n" : "", stdout);
     free(nodes);
 }
 

@@ -288,14 +288,18 @@ print_threads(const struct json *threads)
     for (size_t i = 0; i < threads->array.n; i++) {
         const struct json *t = threads->array.elems[i];
 
-        printf("%-14s %4.0f %6.1f %6.1f %6.0f %6.0f",
-               json_string_or(t, "name", ""), json_number(t, "cpu"),
+        char *cpu = (json_number(t, "cpu") < 0 ? xstrdup("any")
+                     : xasprintf("%.0f", json_number(t, "cpu")));
+
+        printf("%-14s %4s %6.1f %6.1f %6.0f %6.0f",
+               json_string_or(t, "name", ""), cpu,
                json_number(t, "busy_percent"), json_number(t, "spin_percent"),
                json_number(t, "queues"), json_number(t, "hot"));
         print_rate(t, "pps", 8);
         print_rate(t, "polls", 8);
         print_rate(t, "sleeps", 8);
         putchar('\n');
+        free(cpu);
     }
     putchar('\n');
 }
