@@ -28,6 +28,8 @@
 #include "ovs-rcu.h"
 #include "sset.h"
 
+#include <time.h>
+
 struct conntrack;
 struct dp_packet;
 struct dp_packet_batch;
@@ -167,7 +169,11 @@ struct generic_view {
 struct dp_thread {
     struct ovs_list node;           /* In all threads. */
     struct vhost_notifier notifier;
-    bool service;                   /* A service thread, not libofproto's. */
+    bool service;                   /* A service thread, not libofproto's: */
+    unsigned int index;             /* the pool's number for it... */
+    clockid_t cpu_clock;            /* ...and its CPU time. */
+    _Atomic bool asleep;            /* It waits for events. */
+    atomic_llong beat;              /* time_msec() when it was last seen. */
 
     /* The batch that is being worked on. */
     struct vhost_packet packets[VHOST_BATCH]; /* For ports that need them. */

@@ -42,6 +42,8 @@ dp_thread_create(bool service)
     struct dp_thread *thread = xzalloc_cacheline(sizeof *thread);
 
     thread->service = service;
+    pthread_getcpuclockid(pthread_self(), &thread->cpu_clock);
+    atomic_init(&thread->beat, time_msec());
     thread->output_slot = xzalloc(DP_MAX_PORTS);
     thread->clones = xmalloc_cacheline(DP_MAX_CLONES
                                        * sizeof *thread->clones);

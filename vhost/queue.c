@@ -301,26 +301,30 @@ vhost_queue_stop(struct vhost_queue *q)
 void
 vhost_queue_remap(struct vhost_queue *q)
 {
-    if (!q->ready && !q->unmapped) {
+    const char *wrong = NULL;
+
+    vhost_queue_lock(q);
+    bool at_work = q->ready || q->unmapped;
+    if (at_work) {
+        wrong = map_ring(q);
+        if (!wrong && q->unmapped) {
+            /* What was taken off the ring before and not given back is still
+             * there. */
+            q->next_avail = q->next_used;
+            q->n_held = 0;
+        }
+        q->ready = !wrong;
+        q->unmapped = wrong;
+    } else {
+        q->map = q->device->map;
+    }
+    vhost_queue_unlock(q);
+    if (!at_work) {
         if (q->started && !q->broken && q->has_addr) {
             vhost_queue_start(q);
-        } else {
-            q->map = q->device->map;
         }
         return;
     }
-
-    vhost_queue_lock(q);
-    const char *wrong = map_ring(q);
-    if (!wrong && q->unmapped) {
-        /* What was taken off the ring before and not given back is still
-         * there. */
-        q->next_avail = q->next_used;
-        q->n_held = 0;
-    }
-    q->ready = !wrong;
-    q->unmapped = wrong;
-    vhost_queue_unlock(q);
     if (wrong) {
         log_unmapped(q, wrong);
     } else if (q->device->iotlb) {
@@ -392,7 +396,7 @@ vhost_queue_miss(struct vhost_queue *q, uint64_t addr, uint8_t access)
 void
 vhost_queue_break(struct vhost_queue *q, const char *reason)
 {
-    q->ready = false;
+    q->ready = q->unmapped = false;
     q->broken = true;
     VLOG_WARN_RL(&rl, "%s: virtqueue %u stopped: %s; it starts again when the "
                  "guest resets the device", q->device->name, q->index, reason);

@@ -12,7 +12,9 @@
  * can exchange guest memory.  For a receive queue it is any thread that
  * transmits.  The control thread changes the rest while holding the lock.
  *
- * Everything in guest memory is read once, into a local, and checked there. */
+ * Everything in guest memory is read once, into a local, and checked there.
+ * The ring itself is only touched with the lock held, so it may be by a thread
+ * that is offline; segments, outside the lock, only by one that is online. */
 #ifndef VHOST_RING_H
 #define VHOST_RING_H 1
 
