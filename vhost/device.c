@@ -319,6 +319,8 @@ ask_for_misses(struct vhost_device *dev)
         };
         vhost_queue_unlock(q);
         if (q->miss_asked && dev->backend_fd >= 0) {
+            VLOG_DBG("%s: IOTLB miss of %#"PRIx64" for virtqueue %u", dev->name,
+                     msg.payload.iotlb.iova, i);
             int error = vhost_message_send(dev->backend_fd, &msg, -1);
 
             if (error) {

@@ -117,6 +117,10 @@ vhost_iotlb_handle(struct vhost_iotlb *tlb, const struct vhost_user_iotlb *msg)
 {
     uint64_t last = msg->iova + msg->size - 1;
 
+    if (msg->type == VHOST_IOTLB_INVALIDATE && !msg->size) {
+        tlb->n = 0;             /* 2^64 bytes, as QEMU counts them. */
+        return NULL;
+    }
     if (!msg->size || last < msg->iova) {
         return xasprintf("range of %#"PRIx64" bytes at %#"PRIx64" is "
                          "impossible", msg->size, msg->iova);

@@ -346,7 +346,7 @@ keep(struct vhost_queue *q, struct vhost_packet *const packets[],
     }
     vhost_ring_arm(q);
     atomic_thread_fence(memory_order_seq_cst);
-    if (vhost_ring_pending(q)) {
+    if (!q->missing && vhost_ring_pending(q)) {
         /* The guest refilled just before it could see that we want a kick. */
         ignore(write(q->source.fd, &one, sizeof one));
     }

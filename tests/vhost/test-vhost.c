@@ -87,7 +87,7 @@ device_config(void)
 {
     return (struct vhost_device_config) {
         .name = "port", .path = path, .uid = -1, .gid = -1, .mode = -1,
-        .max_queue_pairs = 2, .pool = pool, .ops = &ops,
+        .max_queue_pairs = 2, .pool = pool, .ops = &ops, .iommu = true,
     };
 }
 
