@@ -203,10 +203,21 @@ cancel_monitors(struct db *db)
     }
 }
 
+/* Has everything that clients have done in 'db' stored, and answered. */
+static void
+settle(struct db *db)
+{
+    if (db->store) {
+        error_destroy(store_drain(db->store));
+        triggers_stored(db);
+    }
+}
+
 /* Removes and destroys 'db'; logs 'comment' and frees it. */
 void
 server_remove_db(struct server *server, struct db *db, char *comment)
 {
+    settle(db);
     cancel_monitors(db);
     triggers_cancel_db(db);
     server_reconnect(server, false, comment);
@@ -221,6 +232,7 @@ server_remove_db(struct server *server, struct db *db, char *comment)
 void
 server_replace_db(struct server *server, struct db *old, struct db *new)
 {
+    settle(old);
     cancel_monitors(old);
     triggers_cancel_db(old);
     shash_find_and_delete_assert(&server->dbs, old->name);
