@@ -370,6 +370,14 @@ store_error(const struct store *store, uint64_t ticket)
             ? error_clone(store->failure) : NULL);
 }
 
+/* Returns a copy of the error with which writing failed last, NULL if it has
+ * succeeded since. */
+struct error *
+store_failure(const struct store *store)
+{
+    return error_clone(store->failure);
+}
+
 /* Puts the old version of a row back. */
 static void
 undo_row(struct txn *txn, struct row *old, struct row *new)
@@ -418,10 +426,11 @@ undo_commits(struct store *store, struct db *db)
         forget_commit(c);
     }
     if (n) {
+        static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
         char *s = error_to_string(store->failure);
-        VLOG_ERR("%s; undid %u transactions, of which clients already have "
-                 "been told that %u succeeded (they didn't ask for "
-                 "durability)", s, n, n_promised);
+        VLOG_ERR_RL(&rl, "%s; undid %u transactions, of which clients already "
+                    "have been told that %u succeeded (they didn't ask for "
+                    "durability)", s, n, n_promised);
         free(s);
     }
 }
