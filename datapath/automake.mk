@@ -1,10 +1,59 @@
 # The switch itself: see datapath/datapath.h.
 noinst_LIBRARIES += datapath/libdatapath.a
 datapath_libdatapath_a_SOURCES = \
+	datapath/actions.c \
+	datapath/bond-map.c \
+	datapath/bond-map.h \
+	datapath/closer.c \
+	datapath/closer.h \
+	datapath/conntrack-action.c \
+	datapath/conntrack-action.h \
 	datapath/datapath.c \
 	datapath/datapath.h \
-	datapath/port.h
-datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS)
+	datapath/dpif-conntrack.c \
+	datapath/dpif-flow.c \
+	datapath/dpif-private.h \
+	datapath/dpif-provider.c \
+	datapath/drops.c \
+	datapath/flow-convert.c \
+	datapath/flow-convert.h \
+	datapath/flow-key.h \
+	datapath/generic.c \
+	datapath/host-stack.c \
+	datapath/host-stack.h \
+	datapath/kernel-io.c \
+	datapath/kernel-io.h \
+	datapath/megaflow.c \
+	datapath/megaflow.h \
+	datapath/meter.c \
+	datapath/meter.h \
+	datapath/microflow.h \
+	datapath/netdev-system.c \
+	datapath/netdev-system.h \
+	datapath/netdev-tap.c \
+	datapath/netdev-tap.h \
+	datapath/netdev-vhost.c \
+	datapath/netdev-vhost.h \
+	datapath/offload.c \
+	datapath/port-packet.c \
+	datapath/port-tap.c \
+	datapath/port-vhost.c \
+	datapath/port.c \
+	datapath/port.h \
+	datapath/private.h \
+	datapath/program.c \
+	datapath/program.h \
+	datapath/receive.c \
+	datapath/thread.c \
+	datapath/transmit.c \
+	datapath/unixctl.c \
+	datapath/upcall-queue.c \
+	datapath/upcall-queue.h \
+	datapath/upcall.c
+# The hot path is worth more inlining than -O2 does.
+datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS) -O3
 DATAPATH_LDADD = datapath/libdatapath.a $(VHOST_LDADD)
-# lib/dpif.c decides by dpif_is_netdev() what a user-space datapath can do.
-WRAP_DPIF_IS_NETDEV = -Wl,--wrap=dpif_is_netdev
+# Functions of libopenvswitch that ours stand in for: see netdev-system.c and
+# dpif-provider.c.
+WRAP_ROUTE_TABLE = -Wl,--wrap=route_table_run -Wl,--wrap=route_table_wait
+WRAP_OPENVSWITCH = $(WRAP_ROUTE_TABLE) -Wl,--wrap=dpif_is_netdev

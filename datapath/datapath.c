@@ -1,16 +1,159 @@
-/* Start and stop of the datapath: see datapath.h. */
+/* Start and stop of the datapath, its service threads, and its unixctl
+ * commands: see datapath.h. */
 #include <config.h>
 #include "datapath/datapath.h"
 
-#include "vhost/vhost.h"
+#include <errno.h>
+
+#include "datapath/closer.h"
+#include "datapath/netdev-system.h"
+#include "datapath/netdev-tap.h"
+#include "datapath/private.h"
+#include "dirs.h"
+#include "dp-packet.h"
+#include "netdev-provider.h"
+#include "openvswitch/vlog.h"
+#include "ovs-thread.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(datapath);
+
+static struct vhost_pool *pool;
+static char *state_dir;
+
+/* --- Service threads --------------------------------------------------------*/
+
+static void *
+service_start_cb(struct vhost_thread *vhost_thread OVS_UNUSED)
+{
+    struct dp_thread *thread = dp_thread_create(true);
+
+    dp_thread_set(thread);
+    return thread;
+}
+
+static void
+service_stop_cb(struct vhost_thread *vhost_thread OVS_UNUSED, void *thread)
+{
+    dp_thread_set(NULL);
+    dp_thread_destroy(thread);
+}
+
+static void
+service_housekeeping_cb(struct vhost_thread *vhost_thread OVS_UNUSED,
+                        void *thread_, bool sleeping OVS_UNUSED)
+{
+    struct dp_thread *thread = thread_;
+
+    thread->now = time_msec();
+}
+
+struct dp_thread *
+dp_thread_from_vhost(const struct vhost_thread *thread)
+{
+    return vhost_thread_aux(thread);
+}
+
+struct vhost_pool *
+datapath_pool(void)
+{
+    return pool;
+}
+
+const char *
+datapath_state_dir(void)
+{
+    return state_dir;
+}
+
+/* Turns an OVS CPU mask ("0x6", low bit CPU 0) into a CPU list ("1,2") that
+ * the caller must free.  Returns the number of CPUs, 0 if 'mask' is none. */
+static unsigned int
+cpu_mask_to_list(const char *mask, char **list)
+{
+    struct ds ds = DS_EMPTY_INITIALIZER;
+    unsigned int n = 0;
+
+    if (!strncasecmp(mask, "0x", 2)) {
+        mask += 2;
+    }
+    size_t len = strlen(mask);
+    for (size_t i = 0; i < len; i++) {
+        bool ok;
+        int digit = hexits_value(&mask[len - 1 - i], 1, &ok);
+
+        if (!ok) {
+            n = 0;
+            break;
+        }
+        for (int bit = 0; bit < 4; bit++) {
+            if (digit & 1 << bit) {
+                ds_put_format(&ds, "%s%"PRIuSIZE, n++ ? "," : "",
+                              i * 4 + bit);
+            }
+        }
+    }
+    *list = ds_steal_cstr(&ds);
+    return n;
+}
+
+void
+datapath_set_threads(const char *cpu_mask, unsigned int n_threads)
+{
+    char *cpus = NULL, *err = NULL;
+    unsigned int n_cpus = cpu_mask ? cpu_mask_to_list(cpu_mask, &cpus) : 0;
+
+    if (cpu_mask && !n_cpus) {
+        VLOG_WARN("pmd-cpu-mask \"%s\" names no CPU: service threads may use "
+                  "all", cpu_mask);
+    }
+    if (!n_threads) {
+        n_threads = n_cpus ? n_cpus : 1;
+    }
+    if (vhost_pool_set_threads(pool, n_threads, n_cpus ? cpus : NULL, &err)) {
+        VLOG_WARN("cannot set %u service threads on CPUs %s: %s", n_threads,
+                  n_cpus ? cpus : "(all)", err);
+        free(err);
+    }
+    free(cpus);
+}
+
+void
+datapath_register(void)
+{
+    netdev_vhost_register();
+    netdev_system_register();
+    netdev_tap_register();
+}
 
 void
 datapath_init(const char *rundir)
 {
-    (void) rundir;
+    const struct vhost_pool_config config = {
+        .n_threads = 1,
+        .name = "service",
+        .start = service_start_cb,
+        .stop = service_stop_cb,
+        .housekeeping = service_housekeeping_cb,
+    };
+    char *err;
+
+    state_dir = xasprintf("%s/vhost-state", rundir);
+    dp_threads_init();
+    vhost_init();
+    if (vhost_pool_create(&config, &pool, &err)) {
+        VLOG_FATAL("cannot start service threads: %s", err);
+    }
+    dpif_provider_register();
+    datapath_unixctl_init();
 }
 
 void
 datapath_exit(void)
 {
+    vhost_pool_destroy(pool);
+    vhost_exit();
+    closer_wait(NULL);          /* Sooner than the process's end would. */
+    free(state_dir);
 }

@@ -9,8 +9,14 @@
 #ifndef DATAPATH_H
 #define DATAPATH_H 1
 
-/* Registers the dpif and netdev providers and starts the service threads.
- * Call once, from the main thread, after fork and before the first bridge.
+/* Registers the netdev providers, which start nothing.  Call once, before the
+ * first netdev is opened and before the options that replace them by dummies
+ * are looked at. */
+void datapath_register(void);
+
+/* Registers the dpif providers and starts the service threads.
+ * Call once, from the main thread, after datapath_register() and fork and before
+ * the first bridge.
  * 'rundir' is where sockets and ring state go; it must outlive the datapath. */
 void datapath_init(const char *rundir);
 

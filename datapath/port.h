@@ -4,8 +4,6 @@
  *   port-vhost.c    a vhost-user device
  *   port-tap.c      internal ports and taps: our own persistent tap device
  *   port-packet.c   any other kernel device, over packet sockets
- *   port-netdev.c   whatever libopenvswitch's netdev layer can receive from and
- *                   send to (dummy devices)
  *
  * Tunnel ports have no class: their packets are made by actions. */
 #ifndef PORT_H
@@ -39,16 +37,22 @@ struct port_class {
      * caller's. */
     void (*send)(struct port *, struct vhost_packet *const packets[],
                  unsigned int n, struct dp_thread *);
+
+    /* What 'send' takes at the moment, in the form of port->offloads; NULL
+     * where that member says it for good.  Any thread, online. */
+    uint64_t (*get_offloads)(const struct port *);
 };
 
-/* Why a packet was dropped.  The names are what Interface.statistics,
- * coverage/show and `sluice-ctl why` show. */
+/* Why a packet was dropped.  The names are what Interface.statistics and
+ * `sluice-ctl why` show.  The first N_OUT_REASONS count against the port that
+ * a packet was to leave by, the others against the one that it came in by. */
 #define DROP_REASONS                                                    \
     DROP(NO_BUFFERS, "no_rx_buffers")    /* Guest offers no buffers. */ \
     DROP(NOT_RUNNING, "not_running")     /* No guest behind the port. */ \
     DROP(KERNEL_FULL, "kernel_full")     /* Kernel queue is full. */    \
     DROP(SEND_ERROR, "send_error")       /* Kernel refused it. */       \
     DROP(TOO_LONG, "too_long")           /* Exceeds the port's MTU. */  \
+    DROP(RX_QUEUE, "rx_queue_full")      /* We took it too slowly. */   \
     DROP(UNPARSED, "unparsed")           /* Headers beyond our limit. */ \
     DROP(BAD_OFFLOAD, "bad_offload")     /* Impossible offload request. */ \
     DROP(ACTION, "action_drop")          /* A flow says so. */          \
@@ -64,7 +68,8 @@ enum drop_reason {
 #define DROP(ENUM, NAME) DROP_##ENUM,
     DROP_REASONS
 #undef DROP
-    N_DROP_REASONS
+    N_DROP_REASONS,
+    N_OUT_REASONS = DROP_TOO_LONG + 1
 };
 
 /* One port.  Created and destroyed by the main thread; others see it through
@@ -77,15 +82,15 @@ struct port {
     const char *type;           /* dpif port type, e.g. "internal". */
     void *priv;                 /* 'class' owns it. */
     uint64_t offloads;          /* What 'send' takes: a mask of 1 <<
-                                 * VIRTIO_NET_F_GUEST_{CSUM,TSO4,TSO6,ECN,UFO,
-                                 * USO4,USO6}.  May change at any time:
-                                 * read once per packet. */
+                                 * VIRTIO_NET_F_GUEST_{CSUM,TSO4,TSO6,ECN,USO4,
+                                 * USO6}, if the class has no
+                                 * 'get_offloads'. */
     unsigned int index;         /* Small and unique over all datapaths: into
                                  * per-thread tables. */
 };
 
-/* Counts 'n' packets of 'port', of 'bytes' bytes in all, dropped for
- * 'reason'. */
+/* Counts 'n' packets of 'port' dropped for 'reason'.  The thread of
+ * 'thread'. */
 void port_drop(const struct port *, enum drop_reason, unsigned int n,
                struct dp_thread *);
 
@@ -105,6 +110,5 @@ struct vhost_pool *datapath_pool(void);
 extern const struct port_class port_vhost_class;
 extern const struct port_class port_tap_class;
 extern const struct port_class port_packet_class;
-extern const struct port_class port_netdev_class;
 
 #endif /* port.h */

@@ -4,7 +4,7 @@ TESTSUITE_AT = $(wildcard $(srcdir)/tests/*.at)
 GUEST_FILES = tests/guest/make-guest tests/guest/init tests/guest/run \
 	tests/guest/exec
 EXTRA_DIST += $(TESTSUITE_AT) $(GUEST_FILES) tests/foreign tests/functions.sh \
-	tests/lsan.supp tests/sandbox tests/vhost-hangup
+	tests/lsan.supp tests/sandbox tests/vhost-hangup tests/hugepages.sh
 CLEANFILES += tests/package.m4 $(TESTSUITE) tests/testsuite.log \
 	tests/guest/initrd tests/guest/vmlinux tests/guest/bzImage
 DISTCLEANFILES += tests/atconfig
@@ -31,14 +31,14 @@ tests/guest/initrd: $(GUEST_FILES) foreign/stamp
 	@$(MKDIR_P) tests/guest
 	$(AM_V_GEN)$(srcdir)/tests/guest/make-guest foreign tests/guest
 distclean-local::
-	rm -rf foreign foreign.out sanitize
+	rm -rf foreign foreign.out sanitize autom4te.cache
 .PHONY: foreign
 foreign: foreign/stamp
 
 # TESTSUITEFLAGS: -jN, test numbers, -k KEYWORD, -v, -d (keep directories)...
 check-local: all $(check_PROGRAMS) $(TESTSUITE) tests/atlocal tests/guest/initrd
 	$(srcdir)/tests/sandbox bash $(TESTSUITE) -C tests $(TESTSUITEFLAGS)
-clean-local:
+clean-local::
 	test ! -f $(TESTSUITE) || bash $(TESTSUITE) -C tests --clean
 
 # The same with our code under AddressSanitizer and UBSan, in sanitize/.  Open
@@ -53,3 +53,85 @@ sanitize: $(OVS_STAMP)
 	$(MAKE) -C sanitize
 check-sanitize: sanitize foreign/stamp
 	SLUICE_TEST_PATIENCE=10 $(MAKE) -C sanitize check
+
+# Benchmarks: `make bench' builds and runs them.  Their programs are for the
+# processor that they are built on.
+BENCH_CFLAGS = $(AM_CFLAGS) -O3 -march=native
+EXTRA_PROGRAMS = tests/bench/vhost-gen tests/bench/vhost-yardstick
+tests_bench_vhost_gen_SOURCES = tests/bench/frontend.c tests/bench/frontend.h \
+	tests/bench/traffic.h tests/bench/vhost-gen.c
+tests_bench_vhost_gen_CFLAGS = $(BENCH_CFLAGS)
+tests_bench_vhost_yardstick_SOURCES = tests/bench/vhost-yardstick.c
+tests_bench_vhost_yardstick_CFLAGS = $(BENCH_CFLAGS)
+CLEANFILES += $(EXTRA_PROGRAMS)
+EXTRA_DIST += tests/bench/switch
+.PHONY: bench
+bench: all $(EXTRA_PROGRAMS) tests/atlocal foreign/stamp
+	$(srcdir)/tests/bench/switch $(BENCHFLAGS)
+
+# The pool of service threads.
+check_PROGRAMS += tests/vhost/test-pool
+tests_vhost_test_pool_SOURCES = tests/vhost/test-pool.c
+tests_vhost_test_pool_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+
+# Two connected vhost-user devices.
+check_PROGRAMS += tests/vhost/connect-two
+tests_vhost_connect_two_SOURCES = tests/vhost/connect-two.c
+tests_vhost_connect_two_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+
+# Kernel ports, without a datapath between them.
+check_PROGRAMS += tests/datapath/connect-kernel
+tests_datapath_connect_kernel_SOURCES = tests/datapath/connect-kernel.c
+tests_datapath_connect_kernel_LDFLAGS = $(AM_LDFLAGS) $(WRAP_ROUTE_TABLE)
+tests_datapath_connect_kernel_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
+
+# How the pool's threads go to sleep, in all interleavings.
+check_PROGRAMS += tests/vhost/test-sleep-model
+tests_vhost_test_sleep_model_SOURCES = tests/vhost/test-sleep-model.c
+tests_vhost_test_sleep_model_LDADD = $(OVS_LDADD)
+
+# The compact flow key against libopenvswitch's own parser.
+check_PROGRAMS += tests/datapath/test-flow-key
+tests_datapath_test_flow_key_SOURCES = tests/datapath/test-flow-key.c
+tests_datapath_test_flow_key_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
+
+# The vhost service against a scripted front-end.
+check_PROGRAMS += tests/vhost/test-vhost
+tests_vhost_test_vhost_SOURCES = tests/vhost/front-end.c \
+	tests/vhost/front-end.h tests/vhost/test-vhost.c
+tests_vhost_test_vhost_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+
+# Guests whose back-end is killed at any moment.
+check_PROGRAMS += tests/vhost/test-restart
+tests_vhost_test_restart_SOURCES = tests/vhost/front-end.c \
+	tests/vhost/front-end.h tests/vhost/test-restart.c
+tests_vhost_test_restart_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+
+# Fuzzers of what guests and front-ends can say: `make fuzz' builds them with
+# clang's libFuzzer, in fuzz/, and runs each for FUZZ_SECONDS, from the corpus
+# that is kept.  What they find is left in fuzz/.
+FUZZ_SECONDS = 30
+FUZZ_CC = clang-14
+FUZZERS = rings messages
+EXTRA_PROGRAMS += tests/fuzz/fuzz-rings tests/fuzz/fuzz-messages
+tests_fuzz_fuzz_rings_SOURCES = tests/fuzz/fuzz-rings.c
+tests_fuzz_fuzz_rings_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+tests_fuzz_fuzz_rings_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+tests_fuzz_fuzz_messages_SOURCES = tests/fuzz/fuzz-messages.c \
+	tests/vhost/front-end.c tests/vhost/front-end.h
+tests_fuzz_fuzz_messages_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+tests_fuzz_fuzz_messages_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
+EXTRA_DIST += tests/fuzz/corpus
+.PHONY: fuzz
+fuzz: $(OVS_STAMP)
+	@$(MKDIR_P) fuzz
+	@cd fuzz && { test -f config.status || \
+	    $(abs_top_srcdir)/configure -q CC=$(FUZZ_CC) \
+	        CFLAGS='-O1 -g -fsanitize=fuzzer-no-link -fno-sanitize-recover=all' \
+	        --enable-sanitizers --with-openvswitch=$(OVS_BUILDDIR); }
+	@for f in $(FUZZERS); do \
+	    $(MAKE) -C fuzz tests/fuzz/fuzz-$$f && $(MKDIR_P) fuzz/corpus/$$f \
+	    && (cd fuzz && tests/fuzz/fuzz-$$f -max_total_time=$(FUZZ_SECONDS) \
+	        -print_final_stats=1 corpus/$$f \
+	        $(abs_top_srcdir)/tests/fuzz/corpus/$$f) || exit 1; \
+	done

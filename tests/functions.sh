@@ -27,7 +27,7 @@ machine_start () {
     SLUICE_TEST=${OVS_RUNDIR##*.}
     MACHINE=$SLUICE_TEST
     OVS_DBDIR=$PWD OVS_LOGDIR=$PWD OVS_SYSCONFDIR=$PWD
-    ASAN_OPTIONS=log_path=$PWD/sanitizer:abort_on_error=0:detect_leaks=1
+    ASAN_OPTIONS=log_path=$PWD/sanitizer:detect_leaks=1:fast_unwind_on_malloc=0
     UBSAN_OPTIONS=log_path=$PWD/sanitizer:print_stacktrace=1
     LSAN_OPTIONS=suppressions=$abs_srcdir/lsan.supp:print_suppressions=0
     export SLUICE_TEST OVS_RUNDIR OVS_DBDIR OVS_LOGDIR OVS_SYSCONFDIR
@@ -136,10 +136,6 @@ stop_all () {
 
 # ----------------------------------------------- Database and switch -----
 
-# What the tests drive: ours, or the genuine program where a test says so.
-: ${SLUICE_TEST_DB:=ovsdb-server}
-: ${SLUICE_TEST_SWITCH:=sluice-vswitchd}
-
 # db_start [OPTION...]: starts the database server on $OVS_RUNDIR/db.sock with
 # an empty Open_vSwitch database (or the one that is there).
 db_start () {
@@ -233,7 +229,8 @@ veth_add () {
 # one virtio-user port per SOCKET, which is a guest's side of a vhost-user port.
 # DEVARGs: server=1 (it listens and the switch connects), queues=N, packed_vq=1,
 # mrg_rxbuf=0, in_order=0, queue_size=N, mac=...  OPTIONs begin with "--" and
-# are testpmd's own.  Memory is ordinary pages of a memfd.
+# are testpmd's own.  Memory is ordinary pages of a memfd.  Its forwarding thread
+# runs on the CPUs that TESTPMD_CPUS lists, else on any.
 testpmd_start () {
     local name=$1 arg i=0 vdevs= options=; shift
     for arg; do
@@ -242,23 +239,26 @@ testpmd_start () {
         *) vdevs="$vdevs --vdev=net_virtio_user$i,path=$arg"; i=$((i + 1)) ;;
         esac
     done
-    start "$name" dpdk-testpmd --lcores=0,1@0-$(($(nproc) - 1)) --no-huge \
+    start "$name" stdbuf -oL dpdk-testpmd --lcores=0,1@${TESTPMD_CPUS:-0-$(($(nproc) - 1))} --no-huge \
         --no-pci --no-telemetry --no-shconf --file-prefix="$SLUICE_TEST$name" \
-        -m 128 $vdevs -- -i --no-lsc-interrupt --total-num-mbufs=4096 $options
+        -m 128 $vdevs -- -i --total-num-mbufs=16384 $options
     testpmd_await "$name"
 }
 
-# testpmd_await NAME: waits for its prompt.
-testpmd_await () { await -t 20 "running $1 && test \"\$(tail -c 9 $1.out)\" = 'testpmd> ' || ! running $1" && running "$1"; }
+# testpmd_await NAME: waits for its first prompt.
+testpmd_await () {
+    await -t 20 "grep -q 'testpmd> ' $1.out || ! running $1" && running "$1"
+}
 
 # testpmd NAME COMMAND: has it execute COMMAND and prints what it says.
 testpmd () {
     local name=$1 before; shift
     before=$(stat -c %s "$name.out")
     printf '%s\n' "$*" > "$name.in"
-    await -t 20 "test \$(stat -c %s $name.out) -gt $((before + ${#1} + 9)) &&
-                 test \"\$(tail -c 9 $name.out)\" = 'testpmd> '" || return 1
-    tail -c +$((before + 1)) "$name.out" | tr -d '\r' | sed '1d;$d'
+    await -t 20 "tail -c +$((before + 1)) $name.out | grep -q 'testpmd> '" || return 1
+    # After the echo of the command and before the next prompt.
+    tail -c +$((before + 1)) "$name.out" | tr -d '\r' \
+        | sed '1d; s/testpmd> .*//; /^$/d'
 }
 
 # testpmd_stat NAME PORT COUNTER: prints one number of `show port stats'.

@@ -51,8 +51,9 @@ struct vhost_seg {
 
 /* A frame: 'head_len' bytes at 'head', followed by the bytes of 'segs'.
  *
- * 'head' is private memory, writable by the thread that holds the packet: in
- * 'buf' for a packet from a guest, anywhere for one from elsewhere. */
+ * 'head' is private memory, writable by the thread that holds the packet, and
+ * so are the VHOST_HEADROOM bytes before it: in 'buf' for a packet from a
+ * guest, anywhere for one from elsewhere. */
 struct vhost_packet {
     uint8_t *head;              /* First byte of the Ethernet header. */
     struct vhost_seg *segs;     /* What follows the head, in order. */
@@ -62,9 +63,10 @@ struct vhost_packet {
     struct virtio_net_hdr vnet; /* Offload request that came with it (virtio
                                  * 1.2 section 5.1.6), host byte order, NOT
                                  * checked against the frame's contents. */
-    uint16_t user16;            /* Free for the holder... */
-    uint32_t user32[2];
-    void *user[2];              /* ...and these. */
+    uint16_t l3_ofs;            /* Set by who parses the packet: offsets in */
+    uint16_t l4_ofs;            /* the frame, UINT16_MAX if there is none. */
+    uint32_t hash;              /* Likewise: a symmetric hash of its flow. */
+    void *user;                 /* Free for the holder. */
     uint8_t headroom[VHOST_HEADROOM] __attribute__((aligned(64)));
     uint8_t buf[VHOST_HEAD_MAX];
 };
@@ -194,7 +196,7 @@ void vhost_online(void);
 void vhost_offline(void);
 
 /* Says that the calling online thread holds no view.  Service threads say so
- * between polls.  Call it, too, before something slow, such as an upcall. */
+ * between polls.  Around something slow, such as an upcall, go offline. */
 void vhost_quiesce(void);
 
 /* Waits until each thread that is online now has quiesced or gone offline.
@@ -234,7 +236,8 @@ struct vhost_device_config {
     unsigned int mtu;           /* Offered by VIRTIO_NET_F_MTU; 0: not. */
     uint64_t disabled_features; /* Virtio feature bits not to offer. */
     const char *state_dir;      /* Where ring state outlives the process, in
-                                 * tmpfs, or NULL. */
+                                 * tmpfs, or NULL.  The file NAME.rings there
+                                 * may be removed when the port is. */
     struct vhost_pool *pool;    /* That serves the transmit queues. */
     const struct vhost_device_ops *ops;
     void *aux;                  /* For 'ops'. */
@@ -331,7 +334,8 @@ enum vhost_transmit_mode {
     VHOST_TRY,                  /* Don't wait for the queue's lock, and don't
                                  * queue what finds no buffer. */
     VHOST_FINISH,               /* Wait; what finds no buffer goes to the
-                                 * overflow queue or is dropped. */
+                                 * overflow queue (long packets) or is
+                                 * dropped (short ones). */
 };
 
 /* Copies 'packets' into the guest's buffers of receive queue 'queue', in
@@ -340,8 +344,8 @@ enum vhost_transmit_mode {
  *
  * Returns how many packets were disposed of.  In mode VHOST_TRY the rest, from
  * the first that was not, are to be tried again (the queue's lock was taken,
- * or buffers ran out).  In mode VHOST_FINISH the rest have been dropped for
- * want of buffers. */
+ * or buffers ran out).  In mode VHOST_FINISH the rest, not
+ * necessarily the last ones, have been dropped for want of buffers. */
 unsigned int vhost_transmit(struct vhost_queue *,
                             struct vhost_packet *const packets[],
                             unsigned int n, enum vhost_transmit_mode,

@@ -1,8 +1,34 @@
-# The switch daemon: see vswitchd/main.c.
+# The switch daemon: see vswitchd/main.c and vswitchd/vswitchd.h.
 sbin_PROGRAMS += vswitchd/sluice-vswitchd
 vswitchd_sluice_vswitchd_SOURCES = \
-	vswitchd/main.c
+	vswitchd/address.c \
+	vswitchd/auto-attach.c \
+	vswitchd/bond.c \
+	vswitchd/bridge.c \
+	vswitchd/commands.c \
+	vswitchd/controller.c \
+	vswitchd/datapath-config.c \
+	vswitchd/flow-export.c \
+	vswitchd/flow-table.c \
+	vswitchd/interface.c \
+	vswitchd/liveness.c \
+	vswitchd/log.h \
+	vswitchd/main.c \
+	vswitchd/mirror.c \
+	vswitchd/multicast.c \
+	vswitchd/options.c \
+	vswitchd/port.c \
+	vswitchd/qos.c \
+	vswitchd/reconciler.c \
+	vswitchd/row-set.c \
+	vswitchd/service-notify.c \
+	vswitchd/service-notify.h \
+	vswitchd/settings.c \
+	vswitchd/spanning-tree.c \
+	vswitchd/stats.c \
+	vswitchd/status.c \
+	vswitchd/vswitchd.h
 vswitchd_sluice_vswitchd_CFLAGS = $(AM_CFLAGS) $(LIBNL_CFLAGS)
-vswitchd_sluice_vswitchd_LDFLAGS = $(AM_LDFLAGS) $(WRAP_DPIF_IS_NETDEV)
+vswitchd_sluice_vswitchd_LDFLAGS = $(AM_LDFLAGS) $(WRAP_OPENVSWITCH)
 vswitchd_sluice_vswitchd_LDADD = schemas/libvswitch-idl.a $(DATAPATH_LDADD) \
 	$(OFPROTO_LDADD) $(LIBNL_LIBS)

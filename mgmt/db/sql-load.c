@@ -290,10 +290,10 @@ load_rows(sqlite3 *db, struct load *load)
     ds_put_cstr(&sql, "SELECT _id");
     for (i = 0; i < ts->n_columns; i++) {
         if (!column_has_table(ts->columns[i])) {
-            ds_put_format(&sql, ",\"%s\"", ts->columns[i]->name);
+            ds_put_format(&sql, ",\"%s\"", ts->columns[i]->sql_name);
         }
     }
-    ds_put_format(&sql, " FROM \"%s\"", ts->name);
+    ds_put_format(&sql, " FROM \"%s\"", ts->sql_name);
     error = for_each(db, load->file_name, ds_cstr(&sql), load_row_cb, load);
     ds_destroy(&sql);
     return error;
@@ -385,7 +385,7 @@ load_sets(sqlite3 *db, struct load *load)
         }
         load->column = ts->columns[i];
         sql = xasprintf("SELECT row, value FROM \"%s.%s\" ORDER BY row",
-                        ts->name, ts->columns[i]->name);
+                        ts->sql_name, ts->columns[i]->sql_name);
         error = for_each(db, load->file_name, sql, load_element_cb, load);
         finish_elements(load);
         free(sql);

@@ -1,0 +1,291 @@
+/* Running action programs on packet views.
+ *
+ * A view that is waiting in an output may not change.  So a packet that is
+ * output and then rewritten goes on as a clone: a copy of its head, with the
+ * payload still where it was.  Most packets are rewritten before their first
+ * output, if at all, and need none. */
+#include <config.h>
+#include "datapath/private.h"
+
+#include <linux/if_ether.h>
+#include <string.h>
+
+#include "csum.h"
+#include "datapath/program.h"
+#include "packets.h"
+#include "unaligned.h"
+
+/* Makes 'dst' a packet with a head of its own and the payload of 'src'. */
+static void
+clone_init(struct packet_clone *dst, const struct vhost_packet *src)
+{
+    struct vhost_packet *clone = &dst->packet;
+    uint16_t head_len = MIN(src->head_len, VHOST_HEAD_MAX);
+
+    memcpy(clone, src, offsetof(struct vhost_packet, headroom));
+    clone->head = clone->buf;
+    clone->head_len = head_len;
+    memcpy(clone->head, src->head, head_len);
+
+    clone->segs = dst->segs;
+    clone->n_segs = 0;
+    if (head_len < src->head_len) {
+        dst->segs[clone->n_segs++] = (struct vhost_seg) {
+            src->head + head_len, src->head_len - head_len
+        };
+    }
+    for (int i = 0; i < src->n_segs; i++) {
+        dst->segs[clone->n_segs++] = src->segs[i];
+    }
+}
+
+/* Returns a packet like 'packet', which is waiting in outputs, that may be
+ * changed. */
+static struct vhost_packet *
+make_writable(struct vhost_packet *packet, struct dp_thread *thread)
+{
+    if (thread->n_clones == DP_MAX_CLONES) {
+        /* Nothing waits any more after this, 'packet' neither, but its own
+         * clone must not be handed out again. */
+        transmit_flush(thread);
+
+        struct packet_clone *own = CONTAINER_OF(packet, struct packet_clone,
+                                                packet);
+        if (own >= thread->clones && own < thread->clones + DP_MAX_CLONES) {
+            thread->n_clones = own - thread->clones + 1;
+        }
+        return packet;
+    }
+
+    struct packet_clone *clone = &thread->clones[thread->n_clones++];
+    clone_init(clone, packet);
+    return &clone->packet;
+}
+
+/* --- VLAN tags ----------------------------------------------------------- */
+
+static void
+shift_offsets(struct vhost_packet *packet, int delta)
+{
+    packet->len += delta;
+    packet->head_len += delta;
+    packet->l3_ofs += delta;
+    if (packet->l4_ofs != UINT16_MAX) {
+        packet->l4_ofs += delta;
+    }
+    offload_shift(packet, delta);
+}
+
+static void
+push_vlan(struct vhost_packet *packet, ovs_be16 tpid, ovs_be16 tci)
+{
+    packet->head -= VLAN_HEADER_LEN;
+    memmove(packet->head, packet->head + VLAN_HEADER_LEN, 2 * ETH_ADDR_LEN);
+    memcpy(packet->head + 12, &tpid, sizeof tpid);
+    memcpy(packet->head + 14, &tci, sizeof tci);
+    shift_offsets(packet, VLAN_HEADER_LEN);
+}
+
+static void
+pop_vlan(struct vhost_packet *packet)
+{
+    ovs_be16 tpid = get_unaligned_be16((ovs_be16 *) (packet->head + 12));
+
+    if (packet->head_len < VLAN_ETH_HEADER_LEN || !eth_type_vlan(tpid)) {
+        return;
+    }
+    memmove(packet->head + VLAN_HEADER_LEN, packet->head, 2 * ETH_ADDR_LEN);
+    packet->head += VLAN_HEADER_LEN;
+    shift_offsets(packet, -VLAN_HEADER_LEN);
+}
+
+/* --- Header fields ------------------------------------------------------- */
+
+static void
+set_eth(struct vhost_packet *packet, const struct program_op *op)
+{
+    uint8_t *eth = packet->head;
+    const uint8_t *key = (const uint8_t *) &op->eth.key;
+    const uint8_t *mask = (const uint8_t *) &op->eth.mask;
+
+    /* struct ovs_key_ethernet has the source first, the frame the
+     * destination. */
+    for (int i = 0; i < ETH_ADDR_LEN; i++) {
+        eth[6 + i] = (eth[6 + i] & ~mask[i]) | (key[i] & mask[i]);
+        eth[i] = (eth[i] & ~mask[6 + i]) | (key[6 + i] & mask[6 + i]);
+    }
+}
+
+/* The field of 'packet' that holds its TCP or UDP checksum, or NULL if there
+ * is none to keep right as addresses and ports change: the packet is neither,
+ * or a later fragment, or has no UDP checksum, or somebody else will finish
+ * it. */
+static ovs_be16 *
+l4_checksum(struct vhost_packet *packet, uint8_t nw_proto)
+{
+    size_t ofs = nw_proto == IPPROTO_TCP ? 16
+                 : nw_proto == IPPROTO_UDP ? 6 : 0;
+
+    if (!ofs || packet->l4_ofs == UINT16_MAX
+        || !vhost_packet_pull(packet, packet->l4_ofs + ofs + 2)) {
+        return NULL;
+    }
+    if (packet->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM
+        && packet->vnet.csum_start == packet->l4_ofs) {
+        return NULL;
+    }
+    ovs_be16 *csum = (ovs_be16 *) (packet->head + packet->l4_ofs + ofs);
+    return nw_proto == IPPROTO_UDP && !get_unaligned_be16(csum) ? NULL : csum;
+}
+
+static void
+update_l4_checksum32(ovs_be16 *csum, bool udp, ovs_be32 old, ovs_be32 new)
+{
+    ovs_be16 sum = recalc_csum32(get_unaligned_be16(csum), old, new);
+
+    put_unaligned_be16(csum, udp && !sum ? htons(0xffff) : sum);
+}
+
+static void
+update_l4_checksum16(ovs_be16 *csum, bool udp, ovs_be16 old, ovs_be16 new)
+{
+    ovs_be16 sum = recalc_csum16(get_unaligned_be16(csum), old, new);
+
+    put_unaligned_be16(csum, udp && !sum ? htons(0xffff) : sum);
+}
+
+static void
+set_ipv4_addr(struct ip_header *nh, ovs_16aligned_be32 *addr, ovs_be32 key,
+              ovs_be32 mask, ovs_be16 *l4_csum)
+{
+    ovs_be32 old = get_16aligned_be32(addr);
+    ovs_be32 new = (old & ~mask) | (key & mask);
+
+    if (new != old) {
+        nh->ip_csum = recalc_csum32(nh->ip_csum, old, new);
+        if (l4_csum) {
+            update_l4_checksum32(l4_csum, nh->ip_proto == IPPROTO_UDP, old,
+                                 new);
+        }
+        put_16aligned_be32(addr, new);
+    }
+}
+
+static void
+set_ipv4(struct vhost_packet *packet, const struct program_op *op)
+{
+    const struct ovs_key_ipv4 *key = &op->ipv4.key;
+    const struct ovs_key_ipv4 *mask = &op->ipv4.mask;
+
+    if (!vhost_packet_pull(packet, packet->l3_ofs + IP_HEADER_LEN)) {
+        return;
+    }
+    struct ip_header *nh = (struct ip_header *) (packet->head
+                                                 + packet->l3_ofs);
+    ovs_be16 *l4_csum = IP_IS_FRAGMENT(nh->ip_frag_off)
+                        && nh->ip_frag_off & htons(IP_FRAG_OFF_MASK)
+                        ? NULL : l4_checksum(packet, nh->ip_proto);
+
+    set_ipv4_addr(nh, &nh->ip_src, key->ipv4_src, mask->ipv4_src, l4_csum);
+    set_ipv4_addr(nh, &nh->ip_dst, key->ipv4_dst, mask->ipv4_dst, l4_csum);
+
+    uint8_t tos = (nh->ip_tos & ~mask->ipv4_tos)
+                  | (key->ipv4_tos & mask->ipv4_tos);
+    uint8_t ttl = (nh->ip_ttl & ~mask->ipv4_ttl)
+                  | (key->ipv4_ttl & mask->ipv4_ttl);
+    nh->ip_csum = recalc_csum16(nh->ip_csum, htons(nh->ip_tos), htons(tos));
+    nh->ip_csum = recalc_csum16(nh->ip_csum, htons(nh->ip_ttl << 8),
+                                htons(ttl << 8));
+    nh->ip_tos = tos;
+    nh->ip_ttl = ttl;
+    offload_fix_pseudo_header(packet);
+}
+
+static void
+set_ports(struct vhost_packet *packet, const struct program_op *op)
+{
+    if (packet->l4_ofs == UINT16_MAX
+        || !vhost_packet_pull(packet, packet->l4_ofs + 4)) {
+        return;
+    }
+    ovs_be16 *l4_csum = l4_checksum(packet, op->ports.nw_proto);
+    ovs_be16 *ports = (ovs_be16 *) (packet->head + packet->l4_ofs);
+    ovs_be16 old[2] = { get_unaligned_be16(&ports[0]),
+                        get_unaligned_be16(&ports[1]) };
+    ovs_be16 new[2] = {
+        (old[0] & ~op->ports.src_mask) | (op->ports.src & op->ports.src_mask),
+        (old[1] & ~op->ports.dst_mask) | (op->ports.dst & op->ports.dst_mask)
+    };
+
+    for (int i = 0; i < 2; i++) {
+        if (l4_csum && old[i] != new[i]) {
+            update_l4_checksum16(l4_csum, op->ports.nw_proto == IPPROTO_UDP,
+                                 old[i], new[i]);
+        }
+        put_unaligned_be16(&ports[i], new[i]);
+    }
+}
+
+/* --- Programs ------------------------------------------------------------ */
+
+static void
+rewrite(struct vhost_packet *packet, const struct program_op *op)
+{
+    switch (op->type) {
+    case OP_PUSH_VLAN:
+        push_vlan(packet, op->vlan.tpid, op->vlan.tci);
+        break;
+
+    case OP_POP_VLAN:
+        pop_vlan(packet);
+        break;
+
+    case OP_SET_ETH:
+        set_eth(packet, op);
+        break;
+
+    case OP_SET_IPV4:
+        set_ipv4(packet, op);
+        break;
+
+    case OP_SET_PORTS:
+        set_ports(packet, op);
+        break;
+
+    case OP_OUTPUT:
+    default:
+        OVS_NOT_REACHED();
+    }
+}
+
+void
+program_run(const struct program *program, struct port *in,
+            struct vhost_packet *packet, struct dp_thread *thread)
+{
+    bool waiting = false;
+
+    if (!program->n_ops) {
+        port_drop_packet(in, DROP_ACTION, packet, thread);
+        return;
+    }
+    for (unsigned int i = 0; i < program->n_ops; i++) {
+        const struct program_op *op = &program->ops[i];
+
+        if (op->type == OP_OUTPUT) {
+            struct port *out = datapath_port(in->dp, op->port);
+
+            if (OVS_LIKELY(out && out->class)) {
+                transmit_add(out, packet, thread);
+                waiting = true;
+            } else {
+                port_drop_packet(in, DROP_NO_PORT, packet, thread);
+            }
+        } else {
+            if (waiting) {
+                packet = make_writable(packet, thread);
+                waiting = false;
+            }
+            rewrite(packet, op);
+        }
+    }
+}

@@ -1,0 +1,31 @@
+/* What the files of the dpif provider share: dpif-provider.c (datapaths and
+ * their ports), dpif-flow.c (flows and packets), dpif-conntrack.c. */
+#ifndef DPIF_PRIVATE_H
+#define DPIF_PRIVATE_H 1
+
+#include "dpif-provider.h"
+#include "datapath/private.h"
+
+/* An open datapath. */
+struct sluice_dpif {
+    struct dpif up;
+    struct datapath *dp;
+};
+
+static inline struct datapath *
+dpif_datapath(const struct dpif *dpif)
+{
+    return CONTAINER_OF(dpif, struct sluice_dpif, up)->dp;
+}
+
+/* Fill in the members of 'class' that are about flows and packets, and about
+ * connection tracking. */
+void dpif_flow_init_class(struct dpif_class *);
+void dpif_conntrack_init_class(struct dpif_class *);
+
+/* Makes a miss upcall of 'packet', which it takes over, with its key in
+ * 'buf'. */
+int dpif_flow_make_upcall(struct dp_packet *packet, struct dpif_upcall *,
+                          struct ofpbuf *buf);
+
+#endif /* dpif-private.h */

@@ -1,0 +1,112 @@
+/* Drops: each has a reason, a port and a counter, and each thread keeps the
+ * headers of its last ones. */
+#include <config.h>
+#include "datapath/private.h"
+
+#include "openvswitch/dynamic-string.h"
+#include "openvswitch/json.h"
+#include "netdev.h"
+#include "timeval.h"
+#include "util.h"
+
+#define RING_SIZE 64
+#define RING_HEADER 64          /* Bytes kept of each packet. */
+
+/* Written by its thread alone.  A reader may see a record that is just being
+ * replaced; 'port_index' and 'reason' are checked before use. */
+struct drop_record {
+    long long int when;         /* time_wall_msec(), 0 if unused. */
+    char port[16];
+    uint16_t reason;
+    uint16_t header_len;
+    uint32_t len;
+    uint8_t header[RING_HEADER];
+};
+
+struct drop_ring {
+    unsigned int next;
+    struct drop_record records[RING_SIZE];
+};
+
+const char *const drop_reason_names[N_DROP_REASONS] = {
+#define DROP(ENUM, NAME) [DROP_##ENUM] = NAME,
+    DROP_REASONS
+#undef DROP
+};
+
+struct drop_ring *
+drop_ring_create(void)
+{
+    return xzalloc(sizeof(struct drop_ring));
+}
+
+void
+drop_ring_destroy(struct drop_ring *ring)
+{
+    free(ring);
+}
+
+void
+port_drop(const struct port *port, enum drop_reason reason, unsigned int n,
+          struct dp_thread *thread)
+{
+    counter_add(&thread->counters[port->index].drops[reason], n);
+}
+
+void
+port_drop_packet(const struct port *port, enum drop_reason reason,
+                 const struct vhost_packet *packet, struct dp_thread *thread)
+{
+    struct drop_ring *ring = thread->drops;
+    struct drop_record *r = &ring->records[ring->next++ % RING_SIZE];
+
+    port_drop(port, reason, 1, thread);
+
+    r->when = time_wall_msec();
+    ovs_strlcpy(r->port, netdev_get_name(port->netdev), sizeof r->port);
+    r->reason = reason;
+    r->len = packet->len;
+    r->header_len = MIN(packet->head_len, RING_HEADER);
+    memcpy(r->header, packet->head, r->header_len);
+}
+
+struct report_aux {
+    const char *port;
+    struct json *array;
+};
+
+static void
+report_thread(struct dp_thread *thread, void *aux_)
+{
+    struct report_aux *aux = aux_;
+
+    for (unsigned int i = 0; i < RING_SIZE; i++) {
+        struct drop_record r = thread->drops->records[i];
+
+        r.port[sizeof r.port - 1] = '\0';
+        if (!r.when || r.reason >= N_DROP_REASONS
+            || (aux->port && strcmp(aux->port, r.port))) {
+            continue;
+        }
+        struct json *json = json_object_create();
+        json_object_put_string(json, "port", r.port);
+        json_object_put_string(json, "reason", drop_reason_names[r.reason]);
+        json_object_put(json, "time", json_integer_create(r.when));
+        json_object_put(json, "length", json_integer_create(r.len));
+
+        struct ds hex = DS_EMPTY_INITIALIZER;
+        ds_put_hex(&hex, r.header, MIN(r.header_len, RING_HEADER));
+        json_object_put_string(json, "header", ds_cstr(&hex));
+        ds_destroy(&hex);
+        json_array_add(aux->array, json);
+    }
+}
+
+struct json *
+drops_report(const char *port)
+{
+    struct report_aux aux = { port, json_array_create_empty() };
+
+    dp_thread_for_each(report_thread, &aux);
+    return aux.array;
+}

@@ -1,0 +1,309 @@
+/* Offloads: what a sender leaves for somebody else to do.
+ *
+ * A packet from a guest or from the kernel may come with its checksum not
+ * computed, or as one large packet to be cut into many (GSO).  The request
+ * travels beside the packet, in vhost_packet.vnet, and is passed on to a
+ * receiver that can take it as it is.  A request is the sender's word only:
+ * offload_check() believes the type of segmentation and its size, and derives
+ * everything else from the packet's headers.  offload_finish() does for
+ * receivers that can't what the request asks for.
+ *
+ * VIRTIO_NET_HDR_GSO_UDP (UFO, fragments of one datagram) is never offered to
+ * a sender and so refused: Linux has not made such packets since 4.14.
+ *
+ * Checksums: virtio 1.2 sections 5.1.6.2 and 5.1.6.4. */
+#include <config.h>
+#include "datapath/private.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "crc32c.h"
+#include "csum.h"
+#include "packets.h"
+#include "unaligned.h"
+#include "util.h"
+
+/* TCP flags that only some segments of a GSO packet have. */
+#define TCP_FLAGS_LAST (TCP_FIN | TCP_PSH)
+#define TCP_FLAGS_FIRST TCP_CWR
+
+static size_t
+csum_offset(uint8_t nw_proto)
+{
+    return nw_proto == IPPROTO_TCP ? 16 : nw_proto == IPPROTO_UDP ? 6
+           : nw_proto == IPPROTO_SCTP ? 8 : 0;
+}
+
+/* Checks a segmentation request and fills in 'hdr_len'. */
+static bool
+check_gso(struct vhost_packet *packet, const struct flow_key *key)
+{
+    uint8_t type = packet->vnet.gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
+    bool ipv6 = key->dl_type == htons(ETH_TYPE_IPV6);
+    size_t l4 = packet->l4_ofs;
+    size_t l4_len;
+
+    if (packet->l4_ofs == UINT16_MAX || key->nw_frag) {
+        return false;
+    }
+    if (type == VIRTIO_NET_HDR_GSO_TCPV4 || type == VIRTIO_NET_HDR_GSO_TCPV6) {
+        if (key->nw_proto != IPPROTO_TCP
+            || ipv6 != (type == VIRTIO_NET_HDR_GSO_TCPV6)
+            || !vhost_packet_pull(packet, l4 + TCP_HEADER_LEN)) {
+            return false;
+        }
+        l4_len = (packet->head[l4 + 12] >> 4) * 4;
+    } else if (type == VIRTIO_NET_HDR_GSO_UDP_L4) {
+        if (key->nw_proto != IPPROTO_UDP) {
+            return false;
+        }
+        l4_len = UDP_HEADER_LEN;
+    } else {
+        return false;
+    }
+    packet->vnet.hdr_len = l4 + l4_len;
+    return packet->vnet.gso_size && vhost_packet_pull(packet, l4 + l4_len)
+           && packet->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM
+           && packet->vnet.csum_start == l4;
+}
+
+bool
+offload_check(struct vhost_packet *packet, const struct flow_key *key)
+{
+    struct virtio_net_hdr *vnet = &packet->vnet;
+
+    /* A packet whose checksum the kernel has verified needs nothing. */
+    vnet->flags &= VIRTIO_NET_HDR_F_NEEDS_CSUM | VIRTIO_NET_HDR_F_DATA_VALID;
+    if (vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
+        size_t field = vnet->csum_start + vnet->csum_offset;
+
+        /* The transport header's, or one further in: a guest may encapsulate
+         * by itself and ask for the inner packet's checksum. */
+        if (vnet->csum_start < ETH_HEADER_LEN || field + 2 > packet->len
+            || (vnet->csum_start == packet->l4_ofs
+                && vnet->csum_offset != csum_offset(key->nw_proto))) {
+            return false;
+        }
+    }
+    if (vnet->gso_type != VIRTIO_NET_HDR_GSO_NONE) {
+        return check_gso(packet, key);
+    }
+    vnet->gso_size = 0;
+    vnet->hdr_len = 0;
+    return true;
+}
+
+void
+offload_shift(struct vhost_packet *packet, int delta)
+{
+    if (packet->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
+        packet->vnet.csum_start += delta;
+        if (packet->vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
+            packet->vnet.hdr_len += delta;
+        }
+    }
+}
+
+/* --- Checksums ------------------------------------------------------------ */
+
+/* Sum, not folded, of the pseudo-header of the IP packet in 'frame', whose
+ * transport header and payload, of protocol 'nw_proto', are 'l4_len' bytes. */
+static uint32_t
+pseudo_header(const uint8_t *frame, size_t l3_ofs, uint8_t nw_proto,
+              size_t l4_len)
+{
+    const uint8_t *nh = frame + l3_ofs;
+    uint32_t sum = nh[0] >> 4 == 4
+                   ? csum_continue(0, nh + 12, 8)
+                   : csum_continue(0, nh + 8, 32);
+
+    sum = csum_add16(sum, htons(nw_proto));
+    return csum_add32(sum, htonl(l4_len));
+}
+
+/* The transport protocol of a packet whose checksum field is 'offset' bytes
+ * into its transport header. */
+static uint8_t
+csum_proto(uint16_t offset)
+{
+    return offset == 16 ? IPPROTO_TCP : offset == 6 ? IPPROTO_UDP
+           : IPPROTO_SCTP;
+}
+
+void
+offload_fix_pseudo_header(struct vhost_packet *packet)
+{
+    const struct virtio_net_hdr *vnet = &packet->vnet;
+    size_t field = vnet->csum_start + vnet->csum_offset;
+
+    if (!(vnet->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+        || vnet->csum_start != packet->l4_ofs
+        || vnet->csum_offset == csum_offset(IPPROTO_SCTP)
+        || !vhost_packet_pull(packet, field + 2)) {
+        return;
+    }
+
+    const uint8_t *nh = packet->head + packet->l3_ofs;
+    size_t l4_ofs_in_ip = packet->l4_ofs - packet->l3_ofs;
+    size_t ip_len = nh[0] >> 4 == 4 ? (nh[2] << 8 | nh[3])
+                    : 40 + (nh[4] << 8 | nh[5]);
+    uint32_t sum = pseudo_header(packet->head, packet->l3_ofs,
+                                 csum_proto(vnet->csum_offset),
+                                 ip_len - l4_ofs_in_ip);
+    put_unaligned_be16((ovs_be16 *) (packet->head + field),
+                       ~csum_finish(sum));
+}
+
+void
+offload_finish_csum(uint8_t *frame, size_t len,
+                    const struct virtio_net_hdr *vnet)
+{
+    size_t start = vnet->csum_start;
+    size_t field = start + vnet->csum_offset;
+
+    if (vnet->csum_offset == csum_offset(IPPROTO_SCTP)) {
+        put_16aligned_be32((ovs_16aligned_be32 *) (frame + field), 0);
+        put_16aligned_be32((ovs_16aligned_be32 *) (frame + field),
+                           crc32c(frame + start, len - start));
+        return;
+    }
+    /* The field holds the pseudo-header's sum already. */
+    ovs_be16 sum = csum(frame + start, len - start);
+    if (!sum && vnet->csum_offset == csum_offset(IPPROTO_UDP)) {
+        sum = htons(0xffff);
+    }
+    put_unaligned_be16((ovs_be16 *) (frame + field), sum);
+}
+
+/* --- Segmentation ----------------------------------------------------------*/
+
+/* The frame that offload_finish() works on: a copy, with room in front. */
+struct linear {
+    struct vhost_packet packet;
+    uint8_t headroom[VHOST_HEADROOM];
+    uint8_t frame[VHOST_MAX_FRAME];
+};
+
+static void
+put_be16(uint8_t *p, uint16_t x)
+{
+    p[0] = x >> 8;
+    p[1] = x;
+}
+
+/* Sets the lengths and the IPv4 checksum and identification of segment number
+ * 'i', whose IP packet is 'ip_len' bytes. */
+static void
+fix_ip_header(uint8_t *nh, unsigned int i, size_t ip_len)
+{
+    if (nh[0] >> 4 == 4) {
+        struct ip_header *ip = (struct ip_header *) nh;
+
+        put_be16(nh + 2, ip_len);
+        put_be16(nh + 4, (nh[4] << 8 | nh[5]) + i);
+        ip->ip_csum = 0;
+        ip->ip_csum = csum(ip, IP_IHL(ip->ip_ihl_ver) * 4);
+    } else {
+        put_be16(nh + 4, ip_len - IPV6_HEADER_LEN);
+    }
+}
+
+/* Sets sequence number and flags of TCP segment number 'i', which begins
+ * 'done' bytes into the payload. */
+static void
+fix_tcp_header(uint8_t *th, uint32_t seq, size_t done, uint8_t flags,
+               bool first, bool last)
+{
+    put_unaligned_be32((ovs_be32 *) (th + 4), htonl(seq + done));
+    th[13] = flags & ~((first ? 0 : TCP_FLAGS_FIRST)
+                       | (last ? 0 : TCP_FLAGS_LAST));
+}
+
+/* Cuts 'whole', whose bytes are at 'frame', into pieces of 'size' bytes of
+ * payload and emits each: with its checksum computed, or, if 'keep_request',
+ * as a segmentation request like the original. */
+static void
+segment(const struct vhost_packet *whole, const uint8_t *frame, size_t size,
+        bool keep_request, void (*emit)(struct vhost_packet *, void *aux),
+        void *aux)
+{
+    const struct virtio_net_hdr *vnet = &whole->vnet;
+    size_t hdr_len = vnet->hdr_len, l3 = whole->l3_ofs, l4 = whole->l4_ofs;
+    bool tcp = vnet->csum_offset == csum_offset(IPPROTO_TCP);
+    uint32_t seq = tcp ? ntohl(get_unaligned_be32((ovs_be32 *) (frame + l4
+                                                                + 4))) : 0;
+    size_t payload = whole->len - hdr_len;
+    struct linear *out = xmalloc(sizeof *out);
+
+    for (size_t done = 0, i = 0; done < payload; i++) {
+        size_t n = MIN(size, payload - done);
+        size_t len = hdr_len + n;
+
+        memcpy(out->frame, frame, hdr_len);
+        memcpy(out->frame + hdr_len, frame + hdr_len + done, n);
+        fix_ip_header(out->frame + l3, i * (size / vnet->gso_size), len - l3);
+        if (tcp) {
+            fix_tcp_header(out->frame + l4, seq, done, frame[l4 + 13], !done,
+                           done + n == payload);
+        } else {
+            put_be16(out->frame + l4 + 4, len - l4);
+        }
+
+        uint32_t sum = pseudo_header(out->frame, l3,
+                                     csum_proto(vnet->csum_offset), len - l4);
+        put_unaligned_be16((ovs_be16 *) (out->frame + l4 + vnet->csum_offset),
+                           ~csum_finish(sum));
+
+        memcpy(&out->packet, whole, offsetof(struct vhost_packet, headroom));
+        out->packet.head = out->frame;
+        out->packet.head_len = out->packet.len = len;
+        out->packet.n_segs = 0;
+        if (!keep_request) {
+            offload_finish_csum(out->frame, len, vnet);
+            memset(&out->packet.vnet, 0, sizeof out->packet.vnet);
+        } else if (n <= vnet->gso_size) {
+            out->packet.vnet.gso_type = VIRTIO_NET_HDR_GSO_NONE;
+        }
+        emit(&out->packet, aux);
+        done += n;
+    }
+    free(out);
+}
+
+void
+offload_finish(const struct vhost_packet *packet,
+               void (*emit)(struct vhost_packet *, void *aux), void *aux)
+{
+    struct linear *linear = xmalloc(sizeof *linear);
+
+    vhost_packet_copy(packet, 0, linear->frame, packet->len);
+    if (packet->vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
+        segment(packet, linear->frame, packet->vnet.gso_size, false, emit,
+                aux);
+    } else {
+        offload_finish_csum(linear->frame, packet->len, &packet->vnet);
+        memcpy(&linear->packet, packet,
+               offsetof(struct vhost_packet, headroom));
+        memset(&linear->packet.vnet, 0, sizeof linear->packet.vnet);
+        linear->packet.head = linear->frame;
+        linear->packet.head_len = packet->len;
+        linear->packet.n_segs = 0;
+        emit(&linear->packet, aux);
+    }
+    free(linear);
+}
+
+void
+offload_split(const struct vhost_packet *packet, size_t max,
+              void (*emit)(struct vhost_packet *, void *aux), void *aux)
+{
+    struct linear *linear = xmalloc(sizeof *linear);
+    size_t gso_size = packet->vnet.gso_size;
+    size_t room = max - packet->vnet.hdr_len;
+
+    vhost_packet_copy(packet, 0, linear->frame, packet->len);
+    segment(packet, linear->frame, room / gso_size * gso_size, true, emit,
+            aux);
+    free(linear);
+}

@@ -1,0 +1,398 @@
+/* What the files of datapath/ share.
+ *
+ * A packet's way through the user engine, a file each:
+ *
+ *   port-*.c     a source of packets makes a batch of views
+ *   receive.c    parse -> look up in microflow.c, then megaflow.c
+ *   actions.c    run the flow's program.c on the views
+ *   transmit.c   collect by output, finish offloads in offload.c, send
+ *
+ * and off the fast path:
+ *
+ *   upcall.c     no flow: ask libofproto, install what it says
+ *   generic.c    the whole packet is needed: libopenvswitch acts on it
+ *
+ * libofproto drives it all through dpif-provider.c and dpif-conntrack.c.
+ */
+#ifndef DATAPATH_PRIVATE_H
+#define DATAPATH_PRIVATE_H 1
+
+#include "datapath/datapath.h"
+#include "datapath/flow-key.h"
+#include "datapath/megaflow.h"
+#include "datapath/microflow.h"
+#include "datapath/port.h"
+#include "dpif.h"
+#include "fat-rwlock.h"
+#include "openvswitch/shash.h"
+#include "ovs-rcu.h"
+#include "sset.h"
+
+struct conntrack;
+struct dp_packet;
+struct dp_packet_batch;
+struct meter_table;
+struct seq;
+
+/* Newer than Debian 12's headers (virtio 1.2 section 5.1.3). */
+#ifndef VIRTIO_NET_F_GUEST_USO4
+#define VIRTIO_NET_F_GUEST_USO4 54
+#define VIRTIO_NET_F_GUEST_USO6 55
+#define VIRTIO_NET_F_HOST_USO 56
+#endif
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
+#define DP_MAX_PORTS 65536          /* Ports of all datapaths together. */
+#define DP_MAX_OUTPUTS 64           /* Outputs that a batch collects for. */
+#define DP_MAX_CLONES 64            /* Rewritten copies of views in a batch. */
+#define DP_MAX_VIEWS 64             /* dp_packets collected for output. */
+#define DP_MAX_RECIRC_DEPTH 6       /* As OVS's own user-space datapath. */
+
+/* --- A datapath ------------------------------------------------------------
+ *
+ * What a dpif of one type ("system", "netdev") with one name opens. */
+
+/* Ports by number, replaced as a whole. */
+struct port_array {
+    unsigned int n;
+    struct port *ports[];           /* NULL where there is none. */
+};
+
+struct datapath {
+    const struct dpif_class *class;
+    char *name;
+    struct ovs_refcount ref_cnt;    /* Open dpifs. */
+    bool destroyed;                 /* Goes away with its last dpif. */
+
+    struct ovs_mutex port_mutex;    /* For changes of the ports. */
+    OVSRCU_TYPE(struct port_array *) ports;
+    struct shash ports_by_name;     /* Of struct port. */
+    struct seq *port_seq;           /* Changes with the set of ports. */
+    struct sset changed_ports;      /* Names for port_poll(). */
+
+    struct megaflow_table flows;
+
+    /* Upcalls.  Whoever makes one holds 'upcall_rwlock' for reading. */
+    struct fat_rwlock upcall_rwlock;
+    upcall_callback *upcall_cb;
+    void *upcall_aux;
+    struct upcall_queue *upcall_queue;  /* Those that handlers make. */
+
+    struct conntrack *conntrack;
+    struct meter_table *meters;
+    struct ovs_mutex bond_mutex;
+    struct cmap bonds;              /* Of struct bond_map, bond-map.c. */
+
+    uint64_t n_hit, n_missed, n_lost; /* Of threads that are gone. */
+};
+
+/* The port with 'number', or NULL.  RCU. */
+static inline struct port *
+datapath_port(const struct datapath *dp, odp_port_t number)
+{
+    const struct port_array *array = ovsrcu_get(struct port_array *,
+                                                &dp->ports);
+    uint32_t i = odp_to_u32(number);
+
+    return i < array->n ? array->ports[i] : NULL;
+}
+
+/* Registers the dpif classes (dpif-provider.c), the netdev classes, and the
+ * unixctl commands. */
+void dpif_provider_register(void);
+void netdev_vhost_register(void);
+void datapath_unixctl_init(void);
+
+struct netdev;
+bool netdev_is_vhost(const struct netdev *);
+
+/* Applies other_config: service threads on the CPUs of 'cpu_mask' (OVS's
+ * pmd-cpu-mask, or NULL), 'n_threads' of them (0: one per CPU of the mask). */
+void datapath_set_threads(const char *cpu_mask, unsigned int n_threads);
+
+/* Directory for the ring state of vhost-user devices. */
+const char *datapath_state_dir(void);
+
+/* Calls 'cb' for every datapath.  Main thread. */
+void datapath_for_each(void (*cb)(struct datapath *, void *aux), void *aux);
+
+/* --- A thread's context ---------------------------------------------------*/
+
+/* A rewritten copy of a view's head; the rest is the original's. */
+struct packet_clone {
+    struct vhost_packet packet;
+    struct vhost_seg segs[VHOST_MAX_SEGS + 1];
+};
+
+/* What goes to one port when the batch is done. */
+struct output {
+    struct port *port;
+    unsigned int n;
+    struct vhost_packet *packets[VHOST_BATCH];
+};
+
+/* A port's counters in one thread. */
+struct port_counters {
+    atomic_uint_fast64_t rx_packets, rx_bytes;
+    atomic_uint_fast64_t tx_packets, tx_bytes;
+    atomic_uint_fast64_t drops[N_DROP_REASONS];
+};
+
+/* A thread's counters of the flow cache. */
+struct cache_counters {
+    atomic_uint_fast64_t same;      /* Same flow key as the packet before. */
+    atomic_uint_fast64_t microflow; /* Found in the microflow cache... */
+    atomic_uint_fast64_t megaflow;  /* ...in the megaflow table... */
+    atomic_uint_fast64_t miss;      /* ...or nowhere: upcall. */
+    atomic_uint_fast64_t lost;      /* Upcalls that were refused. */
+    atomic_uint_fast64_t generic;   /* Packets linearised. */
+};
+
+/* A packet put aside until the batch is done. */
+struct deferred {
+    struct dp_packet *packet;
+    struct datapath *dp;
+    const struct program *program;  /* What to run, NULL if it found no
+                                     * flow. */
+};
+
+/* A dp_packet on its way out, which goes when it has been sent. */
+struct generic_view {
+    struct vhost_packet view;
+    struct dp_packet *packet;
+};
+
+struct dp_thread {
+    struct ovs_list node;           /* In all threads. */
+    struct vhost_notifier notifier;
+    bool service;                   /* A service thread, not libofproto's. */
+
+    /* The batch that is being worked on. */
+    struct vhost_packet packets[VHOST_BATCH]; /* For ports that need them. */
+    struct flow_key keys[VHOST_BATCH];
+    struct flow_parse parsed[VHOST_BATCH];
+    struct megaflow *flows[VHOST_BATCH];
+    unsigned int n_deferred;
+    struct deferred deferred[2 * VHOST_BATCH]; /* Some are cut in two. */
+
+    /* What it has to send. */
+    unsigned int n_outputs;
+    struct output outputs[DP_MAX_OUTPUTS];
+    uint8_t *output_slot;           /* By port index: index in 'outputs' + 1,
+                                     * 0 if none. */
+    unsigned int n_clones;
+    struct packet_clone *clones;    /* DP_MAX_CLONES elements. */
+    unsigned int n_views;
+    struct generic_view *views;     /* DP_MAX_VIEWS elements. */
+
+    struct microflow_cache *cache;  /* Service threads only. */
+    struct megaflow_stats *stats;
+    struct port_counters *counters; /* By port index. */
+    struct cache_counters cache_counters;
+    struct drop_ring *drops;        /* The last drops: see drops.c. */
+
+    long long int now;              /* time_msec() as of this batch. */
+    long long int upcall_credit;    /* Time that it may spend in upcalls, us. */
+    long long int upcall_last;      /* time_usec() when that was updated. */
+    unsigned int recirc_depth;
+};
+
+/* The calling thread's context, made when it asks for the first time. */
+struct dp_thread *dp_thread_get(void);
+
+void dp_threads_init(void);
+struct dp_thread *dp_thread_create(bool service);
+void dp_thread_destroy(struct dp_thread *);
+
+/* Makes 'thread' what dp_thread_get() returns to the calling thread, to which
+ * it belongs from now on (NULL: none does). */
+void dp_thread_set(struct dp_thread *);
+
+/* Adds up the flow cache's counters over all threads. */
+void dp_threads_get_cache_counters(struct cache_counters *);
+
+/* Calls 'cb' for each thread that has a context, with threads kept from coming
+ * and going. */
+void dp_thread_for_each(void (*cb)(struct dp_thread *, void *aux), void *aux);
+
+/* Adds 'n' to a counter that only the calling thread writes. */
+static inline void
+counter_add(atomic_uint_fast64_t *counter, uint64_t n)
+{
+    atomic_store_explicit(counter,
+                          atomic_load_explicit(counter, memory_order_relaxed)
+                          + n, memory_order_relaxed);
+}
+
+/* --- receive.c, actions.c, transmit.c, offload.c ---------------------------*/
+
+/* datapath_receive() in two halves.  In between the caller may give the
+ * packets' memory back to where it came from, and no view is held. */
+void receive_batch(struct port *, struct vhost_packet packets[],
+                   unsigned int n, struct dp_thread *);
+void receive_deferred(struct dp_thread *);
+
+/* Runs 'program' on 'packet', collecting outputs. 'in' is where the packet
+ * came from.  The packet stays as it is until transmit_flush(). */
+void program_run(const struct program *, struct port *in,
+                 struct vhost_packet *, struct dp_thread *);
+
+/* Collects 'packet' for output to 'port'. */
+void transmit_add(struct port *, struct vhost_packet *, struct dp_thread *);
+
+/* Sends what has been collected, and the notifications for it. */
+void transmit_flush(struct dp_thread *);
+
+/* Checks the offload request of 'packet', parsed as 'key', and fills in its
+ * derived fields from the packet itself.  Returns false if it is impossible. */
+bool offload_check(struct vhost_packet *, const struct flow_key *key);
+
+/* Moves the offsets of the offload request of 'packet' by 'delta' bytes, after
+ * as many have been pushed onto (or, negative, popped off) its front. */
+void offload_shift(struct vhost_packet *, int delta);
+
+/* Makes the checksum field of 'packet', whose checksum is to be finished by
+ * somebody else, right again after its IP addresses have been rewritten. */
+void offload_fix_pseudo_header(struct vhost_packet *);
+
+/* Computes the checksum that 'vnet' asks for in the frame of 'len' bytes at
+ * 'frame'. */
+void offload_finish_csum(uint8_t *frame, size_t len,
+                         const struct virtio_net_hdr *vnet);
+
+/* Does in software what 'packet' requests, handing the packets that result to
+ * 'emit(packet, aux)', one by one; they are gone when it returns. */
+void offload_finish(const struct vhost_packet *,
+                    void (*emit)(struct vhost_packet *, void *aux), void *aux);
+
+/* Cuts 'packet', a segmentation request longer than 'max' bytes, into pieces
+ * no longer, each a request itself, and hands them to 'emit(packet, aux)'. */
+void offload_split(const struct vhost_packet *, size_t max,
+                   void (*emit)(struct vhost_packet *, void *aux), void *aux);
+
+/* What 'port' takes at the moment, a mask like port.offloads. */
+static inline uint64_t
+port_offloads(const struct port *port)
+{
+    return port->class->get_offloads ? port->class->get_offloads(port)
+                                     : port->offloads;
+}
+
+/* Returns true if 'offloads' has all that 'packet' requests. */
+static inline bool
+offload_fits(const struct vhost_packet *packet, uint64_t offloads)
+{
+    if (!(packet->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)) {
+        return true;
+    }
+    uint64_t wanted = UINT64_C(1) << VIRTIO_NET_F_GUEST_CSUM;
+
+    switch (packet->vnet.gso_type & ~VIRTIO_NET_HDR_GSO_ECN) {
+    case VIRTIO_NET_HDR_GSO_TCPV4:
+        wanted |= UINT64_C(1) << VIRTIO_NET_F_GUEST_TSO4;
+        break;
+    case VIRTIO_NET_HDR_GSO_TCPV6:
+        wanted |= UINT64_C(1) << VIRTIO_NET_F_GUEST_TSO6;
+        break;
+    case VIRTIO_NET_HDR_GSO_UDP_L4:
+        wanted |= UINT64_C(1) << VIRTIO_NET_F_GUEST_USO4
+                  | UINT64_C(1) << VIRTIO_NET_F_GUEST_USO6;
+        break;
+    case VIRTIO_NET_HDR_GSO_NONE:
+        break;
+    default:
+        return false;
+    }
+    if (packet->vnet.gso_type & VIRTIO_NET_HDR_GSO_ECN) {
+        wanted |= UINT64_C(1) << VIRTIO_NET_F_GUEST_ECN;
+    }
+    return !(wanted & ~offloads);
+}
+
+/* --- Hashes of flows --------------------------------------------------------*/
+
+/* A hash that is the same in both directions of a connection, from its
+ * addresses (folded to 64 bits each), ports and protocol. */
+static inline uint32_t
+symmetric_hash(uint64_t src, uint64_t dst, uint16_t tp_src, uint16_t tp_dst,
+               uint8_t nw_proto)
+{
+    uint64_t hash = flow_key_mix(src ^ dst, src + dst);
+
+    hash = flow_key_mix(hash, (uint64_t) (tp_src ^ tp_dst) << 8 | nw_proto);
+    return hash ^ hash >> 32;
+}
+
+/* --- generic.c, upcall.c -----------------------------------------------------*/
+
+/* Longest packet that a dp_packet, which counts its allocation in 16 bits,
+ * holds together with its headroom. */
+#define GENERIC_MAX_LEN (UINT16_MAX - 192)
+
+/* Makes a dp_packet of the view 'packet', of at most GENERIC_MAX_LEN bytes,
+ * which 'in' received.  Its offload request travels along.  The caller owns
+ * the result. */
+struct dp_packet *generic_packet(const struct vhost_packet *,
+                                 const struct port *in);
+
+/* Looks 'packet' up by its metadata and contents and acts on it; on a miss
+ * makes an upcall.  Takes 'packet' over. */
+void generic_receive(struct datapath *, struct dp_packet *packet,
+                     struct dp_thread *);
+
+/* Runs generic 'program' on 'packet', which it takes over. */
+void generic_run(struct datapath *, struct dp_packet *packet,
+                 const struct program *, struct dp_thread *);
+
+/* Runs Netlink 'actions' on 'packets', which it takes over if 'steal'.  'flow'
+ * is what the first of them looks like. */
+void generic_execute(struct datapath *, struct dp_packet_batch *packets,
+                     bool steal, const struct flow *flow,
+                     const struct nlattr *actions, size_t actions_len,
+                     struct dp_thread *);
+
+/* Asks libofproto what to do with 'packet', whose flow is 'flow', does it, and
+ * installs it.  Takes 'packet' over. */
+void upcall_miss(struct datapath *, struct dp_packet *packet,
+                 const struct flow *flow, struct dp_thread *);
+
+/* Asks libofproto what to do with 'packet' for a userspace action with
+ * 'userdata', and does it.  Takes 'packet' over if 'steal'. */
+void upcall_action(struct datapath *, struct dp_packet *packet, bool steal,
+                   const struct nlattr *userdata, struct dp_thread *);
+
+/* --- ports, bonds, meters, drops --------------------------------------------*/
+
+/* Opens 'netdev' as port 'number' of 'dp'.  Main thread.  Returns 0 and the
+ * port, or a positive errno value after logging why. */
+int dp_port_create(struct datapath *, struct netdev *, const char *type,
+                odp_port_t number, struct port **);
+
+/* Closes 'port', which is in no table any more.  Main thread. */
+void dp_port_destroy(struct port *);
+
+/* Adds up the counters of 'port' over all threads. */
+void port_get_counters(const struct port *, struct port_counters *sum);
+
+/* Remembers a dropped packet for `sluice-ctl why`, besides counting it. */
+void port_drop_packet(const struct port *, enum drop_reason,
+                      const struct vhost_packet *, struct dp_thread *);
+
+/* Zeroes the counters of the port with 'index', before it is used anew. */
+void port_reset_counters(unsigned int index);
+
+/* One more than the highest port index ever used. */
+unsigned int port_index_end(void);
+
+struct drop_ring *drop_ring_create(void);
+void drop_ring_destroy(struct drop_ring *);
+
+/* A JSON array of the last drops at 'port' (NULL: at any). */
+struct json *drops_report(const char *port);
+
+extern const char *const drop_reason_names[N_DROP_REASONS];
+
+
+#endif /* private.h */

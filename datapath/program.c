@@ -1,0 +1,134 @@
+/* Compiling actions: see program.h. */
+#include <config.h>
+#include "datapath/program.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "netlink.h"
+#include "odp-util.h"
+#include "packets.h"
+#include "util.h"
+
+/* Stores in 'op' the rewriting of one header, given as a nested OVS_KEY_ATTR_*
+ * attribute 'a' that holds a value and, if 'masked', a mask behind it.
+ * Returns false if the fast path can't do it. */
+static bool
+compile_set(struct program_op *op, const struct nlattr *a, bool masked)
+{
+    const void *key = nl_attr_get(a);
+
+#define COMPILE_SET(TYPE, MEMBER, STRUCT)                               \
+    do {                                                                \
+        const STRUCT *k = key;                                          \
+        const uint8_t *m = (const uint8_t *) (k + 1);                   \
+                                                                        \
+        op->type = TYPE;                                                \
+        memcpy(&op->MEMBER.key, k, sizeof *k);                          \
+        if (masked) {                                                   \
+            memcpy(&op->MEMBER.mask, m, sizeof *k);                     \
+        } else {                                                        \
+            memset(&op->MEMBER.mask, 0xff, sizeof *k);                  \
+        }                                                               \
+    } while (0)
+
+    switch ((enum ovs_key_attr) nl_attr_type(a)) {
+    case OVS_KEY_ATTR_ETHERNET:
+        COMPILE_SET(OP_SET_ETH, eth, struct ovs_key_ethernet);
+        return true;
+
+    case OVS_KEY_ATTR_IPV4:
+        COMPILE_SET(OP_SET_IPV4, ipv4, struct ovs_key_ipv4);
+        return true;
+
+    case OVS_KEY_ATTR_TCP:
+    case OVS_KEY_ATTR_UDP: {
+        /* struct ovs_key_tcp and struct ovs_key_udp are alike. */
+        ovs_be16 ports[4] = { 0, 0, OVS_BE16_MAX, OVS_BE16_MAX };
+
+        memcpy(ports, key, masked ? sizeof ports : sizeof ports / 2);
+        op->type = OP_SET_PORTS;
+        op->ports.src = ports[0];
+        op->ports.dst = ports[1];
+        op->ports.src_mask = ports[2];
+        op->ports.dst_mask = ports[3];
+        op->ports.nw_proto = nl_attr_type(a) == OVS_KEY_ATTR_TCP
+                             ? IPPROTO_TCP : IPPROTO_UDP;
+        return true;
+    }
+
+    default:
+        return false;
+    }
+#undef COMPILE_SET
+}
+
+/* Compiles action 'a' into 'op'.  Returns false if the fast path can't do
+ * it. */
+static bool
+compile_action(struct program_op *op, const struct nlattr *a)
+{
+    switch ((enum ovs_action_attr) nl_attr_type(a)) {
+    case OVS_ACTION_ATTR_OUTPUT:
+        op->type = OP_OUTPUT;
+        op->port = nl_attr_get_odp_port(a);
+        return true;
+
+    case OVS_ACTION_ATTR_PUSH_VLAN: {
+        const struct ovs_action_push_vlan *vlan = nl_attr_get(a);
+
+        op->type = OP_PUSH_VLAN;
+        op->vlan.tpid = vlan->vlan_tpid;
+        op->vlan.tci = vlan->vlan_tci & ~htons(VLAN_CFI);
+        return true;
+    }
+
+    case OVS_ACTION_ATTR_POP_VLAN:
+        op->type = OP_POP_VLAN;
+        return true;
+
+    case OVS_ACTION_ATTR_SET:
+        return compile_set(op, nl_attr_get(a), false);
+
+    case OVS_ACTION_ATTR_SET_MASKED:
+        return compile_set(op, nl_attr_get(a), true);
+
+    default:
+        return false;
+    }
+}
+
+struct program *
+program_create(const struct nlattr *actions, size_t actions_len)
+{
+    const struct nlattr *a;
+    unsigned int left;
+    unsigned int n = 0;
+
+    NL_ATTR_FOR_EACH_UNSAFE (a, left, actions, actions_len) {
+        n++;
+    }
+
+    struct program *program = xzalloc(sizeof *program
+                                      + n * sizeof *program->ops);
+    program->actions = xmemdup(actions, actions_len);
+    program->actions_len = actions_len;
+    NL_ATTR_FOR_EACH_UNSAFE (a, left, actions, actions_len) {
+        if (!compile_action(&program->ops[program->n_ops], a)) {
+            program->generic = true;
+            program->n_ops = 0;
+            break;
+        }
+        program->n_ops++;
+    }
+    return program;
+}
+
+void
+program_destroy(struct program *program)
+{
+    if (program) {
+        free(program->actions);
+        free(program);
+    }
+}

@@ -1,0 +1,66 @@
+/* Action programs: what a megaflow does with its packets, compiled once, when
+ * the flow is installed.
+ *
+ * A program is a list of operations that the fast path runs on packet views.
+ * Actions that need the whole packet, or libopenvswitch's help, make the
+ * program *generic*: its packets are linearised and run through the original
+ * Netlink actions (see generic.c). */
+#ifndef PROGRAM_H
+#define PROGRAM_H 1
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "odp-netlink.h"
+#include "openvswitch/types.h"
+
+struct nlattr;
+
+enum program_op_type {
+    OP_OUTPUT,                  /* Send to 'port'. */
+    OP_PUSH_VLAN,               /* Push 'vlan'. */
+    OP_POP_VLAN,                /* Pop the outermost VLAN tag. */
+    OP_SET_ETH,                 /* Rewrite Ethernet addresses... */
+    OP_SET_IPV4,                /* ...IPv4 fields... */
+    OP_SET_PORTS,               /* ...TCP, UDP ports. */
+};
+
+/* One operation.  'key' has bits only where 'mask' has. */
+struct program_op {
+    enum program_op_type type;
+    union {
+        odp_port_t port;
+        struct {
+            ovs_be16 tpid;
+            ovs_be16 tci;
+        } vlan;
+        struct {
+            struct ovs_key_ethernet key, mask;
+        } eth;
+        struct {
+            struct ovs_key_ipv4 key, mask;
+        } ipv4;
+        struct {
+            ovs_be16 src, src_mask;
+            ovs_be16 dst, dst_mask;
+            uint8_t nw_proto;   /* IPPROTO_TCP or IPPROTO_UDP. */
+        } ports;
+    };
+};
+
+struct program {
+    struct nlattr *actions;     /* The original OVS_ACTION_ATTR_* list... */
+    size_t actions_len;         /* ...and its length in bytes. */
+    bool generic;               /* 'ops' can't express it. */
+    unsigned int n_ops;         /* 0 and not generic: drop. */
+    struct program_op ops[];
+};
+
+/* Compiles 'actions'.  The caller must free the program with
+ * program_destroy(). */
+struct program *program_create(const struct nlattr *actions,
+                               size_t actions_len);
+void program_destroy(struct program *);
+
+#endif /* program.h */

@@ -1,0 +1,289 @@
+/* The fast path: a batch of packets from one port, from parsing to sending.
+ *
+ * The batch goes through in steps, each over all packets, so that what one
+ * packet waits for from memory is fetched while others are worked on.
+ * Packets with the same flow key as the one before them share its flow.
+ *
+ * Packets that find no flow, or whose flow has a generic program, are copied
+ * out of the sender's memory and put aside; once the batch has been sent and
+ * the sender has its buffers back, receive_deferred() deals with them, when
+ * the thread no longer holds views of anybody's memory. */
+#include <config.h>
+#include "datapath/private.h"
+
+#include <string.h>
+
+#include "coverage.h"
+#include "datapath/program.h"
+#include "dp-packet.h"
+#include "flow.h"
+#include "timeval.h"
+#include "util.h"
+
+COVERAGE_DEFINE(datapath_microflow_stale);
+
+/* What parse() found. */
+enum parse_result {
+    PARSED,                     /* A new flow key. */
+    PARSED_SAME,                /* The same one as the packet before. */
+    PARSED_GENERIC,             /* Headers too long for a snapshot. */
+    PARSED_BAD,                 /* Dropped. */
+};
+
+static void
+key_init(struct flow_key *key, const struct port *port)
+{
+    memset(key, 0, 128);
+    key->in_port = odp_to_u32(port->number);
+}
+
+/* Parses 'packet' into 'key', pulling headers into the snapshot as needed. */
+static bool
+parse_packet(const struct port *port, struct vhost_packet *packet,
+             struct flow_key *key, struct flow_parse *parsed)
+{
+    for (;;) {
+        key_init(key, port);
+        parsed->blocks = FLOW_KEY_L2_L4;
+        parsed->vlan_limit = flow_vlan_limit;
+        if (flow_key_parse(packet->head, packet->head_len, packet->len, key,
+                           parsed)) {
+            packet->l3_ofs = parsed->l3_ofs;
+            packet->l4_ofs = parsed->l4_ofs;
+            return true;
+        }
+        /* A few bytes more than asked for spare another round. */
+        uint32_t want = MIN(MAX(parsed->need, 128), packet->len);
+        if (!vhost_packet_pull(packet, want)
+            && !vhost_packet_pull(packet, parsed->need)) {
+            return false;
+        }
+    }
+}
+
+/* The symmetric hash of a packet with 'key'. */
+static uint32_t
+key_hash(const struct flow_key *key, unsigned int blocks)
+{
+    const __u64 *w = key->words;
+
+    return blocks & FLOW_KEY_WIDE_L3
+           ? symmetric_hash(w[8] ^ w[9], w[10] ^ w[11], key->tp_src,
+                            key->tp_dst, key->nw_proto)
+           : key->nw_proto
+           ? symmetric_hash(key->nw_src, key->nw_dst, key->tp_src,
+                            key->tp_dst, key->nw_proto)
+           : symmetric_hash(w[1] & UINT64_C(0xffffffffffff),
+                            w[1] >> 48 | (w[2] & UINT32_MAX) << 16, 0, 0, 0);
+}
+
+static enum parse_result
+parse(struct port *port, struct vhost_packet *packet, struct flow_key *key,
+      struct flow_parse *parsed, const struct flow_key *last,
+      const struct flow_parse *last_parsed, struct dp_thread *thread)
+{
+    if (OVS_UNLIKELY(!parse_packet(port, packet, key, parsed))) {
+        return PARSED_GENERIC;
+    }
+    if (OVS_UNLIKELY(packet->vnet.flags | packet->vnet.gso_type)
+        && !offload_check(packet, key)) {
+        port_drop_packet(port, DROP_BAD_OFFLOAD, packet, thread);
+        return PARSED_BAD;
+    }
+    if (last && parsed->blocks == FLOW_KEY_L2_L4
+        && last_parsed->blocks == FLOW_KEY_L2_L4
+        && !memcmp(key, last, 64)) {
+        packet->hash = packet[-1].hash;
+        return PARSED_SAME;
+    }
+    packet->hash = key_hash(key, parsed->blocks);
+    return PARSED;
+}
+
+struct put_aside_aux {
+    struct port *port;
+    const struct program *program;
+    struct dp_thread *thread;
+};
+
+static void
+put_aside__(struct vhost_packet *packet, void *aux_)
+{
+    struct put_aside_aux *aux = aux_;
+    struct deferred *deferred
+        = &aux->thread->deferred[aux->thread->n_deferred++];
+
+    deferred->packet = generic_packet(packet, aux->port);
+    deferred->dp = aux->port->dp;
+    deferred->program = aux->program;
+}
+
+/* Puts 'packet' aside: to run 'program', or to find out which. */
+static void
+put_aside(struct port *port, struct vhost_packet *packet,
+          const struct program *program, struct dp_thread *thread)
+{
+    struct put_aside_aux aux = { port, program, thread };
+
+    if (OVS_LIKELY(packet->len <= GENERIC_MAX_LEN)) {
+        put_aside__(packet, &aux);
+    } else if (packet->vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE
+               && packet->vnet.gso_size < GENERIC_MAX_LEN / 2) {
+        offload_split(packet, GENERIC_MAX_LEN, put_aside__, &aux);
+    } else {
+        port_drop_packet(port, DROP_UNPARSED, packet, thread);
+    }
+}
+
+/* Looks up 'key' where the microflow cache didn't help. */
+static struct megaflow *
+look_up_slow(struct datapath *dp, struct flow_key *key, unsigned int *blocks,
+             uint64_t hash, struct dp_thread *thread)
+{
+    struct megaflow *flow = megaflow_lookup(&dp->flows, key, blocks);
+
+    if (flow) {
+        microflow_insert(thread->cache, hash, flow);
+        counter_add(&thread->cache_counters.megaflow, 1);
+    }
+    return flow;
+}
+
+/* Counts packets 'first' to 'end' of the batch, all of 'flow', and runs its
+ * program on them. */
+static void
+act(struct port *port, struct vhost_packet packets[], unsigned int first,
+    unsigned int end, struct megaflow *flow, struct dp_thread *thread)
+{
+    unsigned int bytes = 0;
+    uint16_t tcp_flags = 0;
+
+    for (unsigned int i = first; i < end; i++) {
+        bytes += packets[i].len;
+        tcp_flags |= thread->keys[i].tcp_flags;
+    }
+    megaflow_count(thread->stats, flow, end - first, bytes, ntohs(tcp_flags),
+                   thread->now);
+
+    const struct program *program = ovsrcu_get(struct program *,
+                                               &flow->program);
+    for (unsigned int i = first; i < end; i++) {
+        if (OVS_UNLIKELY(program->generic)) {
+            put_aside(port, &packets[i], program, thread);
+        } else {
+            program_run(program, port, &packets[i], thread);
+        }
+    }
+}
+
+void
+receive_batch(struct port *port, struct vhost_packet packets[],
+              unsigned int n, struct dp_thread *thread)
+{
+    struct datapath *dp = port->dp;
+    uint64_t hashes[VHOST_BATCH];
+    struct megaflow **flows = thread->flows;
+    enum parse_result results[VHOST_BATCH];
+    uint64_t bytes = 0;
+
+    /* Parse. */
+    const struct flow_key *last = NULL;
+    const struct flow_parse *last_parsed = NULL;
+    for (unsigned int i = 0; i < n; i++) {
+        struct flow_key *key = &thread->keys[i];
+        struct flow_parse *parsed = &thread->parsed[i];
+
+        bytes += packets[i].len;
+        results[i] = parse(port, &packets[i], key, parsed, last, last_parsed,
+                           thread);
+        if (results[i] == PARSED) {
+            hashes[i] = microflow_hash(key, parsed->blocks);
+            __builtin_prefetch(microflow_line(thread->cache, hashes[i]));
+            last = key;
+            last_parsed = parsed;
+        }
+    }
+    struct port_counters *counters = &thread->counters[port->index];
+    counter_add(&counters->rx_packets, n);
+    counter_add(&counters->rx_bytes, bytes);
+
+    /* Look up. */
+    for (unsigned int i = 0; i < n; i++) {
+        flows[i] = NULL;
+        if (results[i] == PARSED) {
+            flows[i] = microflow_find(thread->cache, hashes[i]);
+            if (flows[i]) {
+                __builtin_prefetch(&flows[i]->key);
+                __builtin_prefetch(&flows[i]->program);
+            }
+        }
+    }
+    unsigned int n_same = 0, n_hits = 0;
+    for (unsigned int i = 0; i < n; i++) {
+        unsigned int blocks = thread->parsed[i].blocks;
+
+        if (results[i] == PARSED) {
+            if (flows[i] && megaflow_matches(flows[i], &dp->flows,
+                                             &thread->keys[i], &blocks)) {
+                n_hits++;
+            } else {
+                flows[i] = look_up_slow(dp, &thread->keys[i], &blocks,
+                                        hashes[i], thread);
+            }
+        } else if (results[i] == PARSED_SAME) {
+            /* Packets in between that were no part of the run have none. */
+            unsigned int j = i - 1;
+            while (results[j] > PARSED_SAME) {
+                j--;
+            }
+            flows[i] = flows[j];
+            n_same++;
+        }
+    }
+    counter_add(&thread->cache_counters.same, n_same);
+    counter_add(&thread->cache_counters.microflow, n_hits);
+
+    /* Act. */
+    for (unsigned int i = 0; i < n; ) {
+        unsigned int end = i + 1;
+
+        if (flows[i]) {
+            while (end < n && flows[end] == flows[i]) {
+                end++;
+            }
+            act(port, packets, i, end, flows[i], thread);
+        } else if (results[i] != PARSED_BAD) {
+            put_aside(port, &packets[i], NULL, thread);
+        }
+        i = end;
+    }
+    transmit_flush(thread);
+}
+
+void
+receive_deferred(struct dp_thread *thread)
+{
+    unsigned int n = thread->n_deferred;
+
+    thread->n_deferred = 0;
+    for (unsigned int i = 0; i < n; i++) {
+        struct deferred *d = &thread->deferred[i];
+
+        if (d->program) {
+            generic_run(d->dp, d->packet, d->program, thread);
+        } else {
+            generic_receive(d->dp, d->packet, thread);
+        }
+    }
+    if (n) {
+        transmit_flush(thread);
+    }
+}
+
+void
+datapath_receive(struct port *port, struct vhost_packet packets[],
+                 unsigned int n, struct dp_thread *thread)
+{
+    receive_batch(port, packets, n, thread);
+    receive_deferred(thread);
+}

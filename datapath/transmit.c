@@ -1,0 +1,111 @@
+/* Collecting a batch's packets by output, and sending them.
+ *
+ * Sending is where a packet meets the abilities of the port it leaves by: what
+ * it still wants done (a checksum, segmentation) and the port can't do is done
+ * here, in software, on a copy.  Packets that need nothing, the rule, go
+ * through untouched. */
+#include <config.h>
+#include "datapath/private.h"
+
+#include "dp-packet.h"
+#include "util.h"
+
+static void
+output_send(struct output *output, struct dp_thread *thread)
+{
+    struct port *port = output->port;
+    struct port_counters *counters = &thread->counters[port->index];
+    uint64_t bytes = 0;
+
+    for (unsigned int i = 0; i < output->n; i++) {
+        bytes += output->packets[i]->len;
+    }
+    counter_add(&counters->tx_packets, output->n);
+    counter_add(&counters->tx_bytes, bytes);
+    port->class->send(port, output->packets, output->n, thread);
+    output->n = 0;
+}
+
+struct emit_aux {
+    struct output *output;
+    struct dp_thread *thread;
+};
+
+static void
+emit_finished(struct vhost_packet *packet, void *aux_)
+{
+    struct emit_aux *aux = aux_;
+    struct output single = { .port = aux->output->port, .n = 1 };
+
+    single.packets[0] = packet;
+    output_send(&single, aux->thread);
+}
+
+/* Sends 'packet' after finishing what its port can't do.  Whatever was
+ * collected before it goes first, to keep the order. */
+static void
+send_finished(struct output *output, struct vhost_packet *packet,
+              struct dp_thread *thread)
+{
+    struct emit_aux aux = { output, thread };
+
+    if (output->n) {
+        output_send(output, thread);
+    }
+    offload_finish(packet, emit_finished, &aux);
+}
+
+/* The outputs that collect for 'port', a new one if it has none. */
+static struct output *
+output_for_port(struct port *port, struct dp_thread *thread)
+{
+    uint8_t slot = thread->output_slot[port->index];
+
+    if (!slot) {
+        if (thread->n_outputs == DP_MAX_OUTPUTS) {
+            transmit_flush(thread);
+        }
+        slot = ++thread->n_outputs;
+        thread->output_slot[port->index] = slot;
+        thread->outputs[slot - 1].port = port;
+        thread->outputs[slot - 1].n = 0;
+    }
+    return &thread->outputs[slot - 1];
+}
+
+void
+transmit_add(struct port *port, struct vhost_packet *packet,
+             struct dp_thread *thread)
+{
+    struct output *output = output_for_port(port, thread);
+
+    if (OVS_UNLIKELY(packet->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+        && !offload_fits(packet, port_offloads(port))) {
+        send_finished(output, packet, thread);
+        return;
+    }
+    if (output->n == VHOST_BATCH) {
+        output_send(output, thread);
+    }
+    output->packets[output->n++] = packet;
+}
+
+void
+transmit_flush(struct dp_thread *thread)
+{
+    for (unsigned int i = 0; i < thread->n_outputs; i++) {
+        struct output *output = &thread->outputs[i];
+
+        if (output->n) {
+            output_send(output, thread);
+        }
+        thread->output_slot[output->port->index] = 0;
+    }
+    thread->n_outputs = 0;
+    thread->n_clones = 0;
+    for (unsigned int i = 0; i < thread->n_views; i++) {
+        dp_packet_delete(thread->views[i].packet);
+    }
+    thread->n_views = 0;
+    vhost_notify(&thread->notifier);
+}

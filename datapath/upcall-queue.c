@@ -1,0 +1,178 @@
+/* Upcalls that handler threads make.
+ *
+ * A service thread makes upcalls by itself as long as they take a small part of
+ * its time.  Beyond that, what finds no flow waits here, and libofproto's
+ * handler threads take it.  Each port has a short queue of its own and they
+ * take turns, so a port that is scanned delays its own new flows and nobody
+ * else's.
+ *
+ * The mutex is taken once per packet that waits: that happens to no more
+ * packets than the handlers can deal with, and to those that are dropped. */
+#include <config.h>
+#include "datapath/upcall-queue.h"
+
+#include "datapath/private.h"
+#include "dp-packet.h"
+#include "openvswitch/poll-loop.h"
+#include "seq.h"
+#include "util.h"
+
+/* Packets of a port that may wait. */
+#define PORT_LIMIT 256
+
+/* The packets of a port, in a ring. */
+struct port_queue {
+    struct ovs_list node;           /* In upcall_queue.turns if it has any. */
+    unsigned int first, n;
+    struct dp_packet *packets[PORT_LIMIT];
+};
+
+struct upcall_queue {
+    struct ovs_mutex mutex;
+    bool enabled;
+    struct ovs_list turns;          /* Of port_queues: the first is next. */
+    struct seq *seq;                /* Changes when a packet comes. */
+
+    /* By port index: NULL for a port that never had to wait. */
+    struct port_queue *_Atomic ports[DP_MAX_PORTS];
+};
+
+struct upcall_queue *
+upcall_queue_create(void)
+{
+    struct upcall_queue *queue = xzalloc(sizeof *queue);
+
+    ovs_mutex_init(&queue->mutex);
+    ovs_list_init(&queue->turns);
+    queue->seq = seq_create();
+    return queue;
+}
+
+void
+upcall_queue_destroy(struct upcall_queue *queue)
+{
+    upcall_queue_purge(queue);
+    for (unsigned int i = 0; i < port_index_end(); i++) {
+        free(queue->ports[i]);
+    }
+    seq_destroy(queue->seq);
+    ovs_mutex_destroy(&queue->mutex);
+    free(queue);
+}
+
+void
+upcall_queue_enable(struct upcall_queue *queue, bool enable)
+{
+    ovs_mutex_lock(&queue->mutex);
+    queue->enabled = enable;
+    ovs_mutex_unlock(&queue->mutex);
+    if (!enable) {
+        upcall_queue_purge(queue);
+    }
+}
+
+bool
+upcall_queue_has(const struct upcall_queue *queue, const struct port *port)
+{
+    const struct port_queue *pq
+        = atomic_load_explicit(&queue->ports[port->index],
+                               memory_order_acquire);
+
+    return pq && __atomic_load_n(&pq->n, __ATOMIC_RELAXED);
+}
+
+bool
+upcall_queue_push(struct upcall_queue *queue, const struct port *port,
+                  struct dp_packet *packet)
+{
+    bool ok = false;
+
+    ovs_mutex_lock(&queue->mutex);
+    struct port_queue *pq = queue->ports[port->index];
+    if (!pq) {
+        pq = xzalloc(sizeof *pq);
+        atomic_store_explicit(&queue->ports[port->index], pq,
+                              memory_order_release);
+    }
+    if (queue->enabled && pq->n < PORT_LIMIT) {
+        if (!pq->n) {
+            ovs_list_push_back(&queue->turns, &pq->node);
+        }
+        pq->packets[(pq->first + pq->n) % PORT_LIMIT] = packet;
+        __atomic_store_n(&pq->n, pq->n + 1, __ATOMIC_RELAXED);
+        ok = true;
+    }
+    ovs_mutex_unlock(&queue->mutex);
+    if (ok) {
+        seq_change(queue->seq);
+    }
+    return ok;
+}
+
+/* Takes the first packet of 'pq', which has one. */
+static struct dp_packet *
+port_queue_pop(struct port_queue *pq)
+{
+    struct dp_packet *packet = pq->packets[pq->first];
+
+    pq->first = (pq->first + 1) % PORT_LIMIT;
+    __atomic_store_n(&pq->n, pq->n - 1, __ATOMIC_RELAXED);
+    return packet;
+}
+
+struct dp_packet *
+upcall_queue_pop(struct upcall_queue *queue)
+{
+    struct dp_packet *packet = NULL;
+
+    ovs_mutex_lock(&queue->mutex);
+    if (!ovs_list_is_empty(&queue->turns)) {
+        struct port_queue *pq = CONTAINER_OF(
+            ovs_list_pop_front(&queue->turns), struct port_queue, node);
+
+        packet = port_queue_pop(pq);
+        if (pq->n) {
+            ovs_list_push_back(&queue->turns, &pq->node);
+        }
+    }
+    ovs_mutex_unlock(&queue->mutex);
+    return packet;
+}
+
+void
+upcall_queue_wait(struct upcall_queue *queue)
+{
+    uint64_t seq = seq_read(queue->seq);
+
+    ovs_mutex_lock(&queue->mutex);
+    if (!ovs_list_is_empty(&queue->turns)) {
+        poll_immediate_wake();
+    } else {
+        seq_wait(queue->seq, seq);
+    }
+    ovs_mutex_unlock(&queue->mutex);
+}
+
+void
+upcall_queue_purge(struct upcall_queue *queue)
+{
+    struct dp_packet *packet;
+
+    while ((packet = upcall_queue_pop(queue)) != NULL) {
+        dp_packet_delete(packet);
+    }
+}
+
+void
+upcall_queue_purge_port(struct upcall_queue *queue, const struct port *port)
+{
+    ovs_mutex_lock(&queue->mutex);
+    struct port_queue *pq = queue->ports[port->index];
+    if (pq && pq->n) {
+        ovs_list_remove(&pq->node);
+        while (pq->n) {
+            dp_packet_delete(port_queue_pop(pq));
+        }
+    }
+    ovs_mutex_unlock(&queue->mutex);
+}

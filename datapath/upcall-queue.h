@@ -1,0 +1,40 @@
+/* Upcalls that handler threads make: see upcall-queue.c. */
+#ifndef UPCALL_QUEUE_H
+#define UPCALL_QUEUE_H 1
+
+#include <stdbool.h>
+
+struct dp_packet;
+struct flow;
+struct port;
+struct upcall_queue;
+
+struct upcall_queue *upcall_queue_create(void);
+void upcall_queue_destroy(struct upcall_queue *);
+
+/* Lets handlers have packets from now on, or (which throws away those that
+ * wait) no more. */
+void upcall_queue_enable(struct upcall_queue *, bool enable);
+
+/* Returns true if packets that came in by 'port' are waiting: then further
+ * ones have to wait behind them.  Any thread. */
+bool upcall_queue_has(const struct upcall_queue *, const struct port *);
+
+/* Appends 'packet', which came in by 'port' and found no flow.  Takes it over
+ * if it returns true; returns false if the port has its share of the queue
+ * waiting already, or nobody takes upcalls.  Any thread. */
+bool upcall_queue_push(struct upcall_queue *, const struct port *port,
+                       struct dp_packet *packet);
+
+/* Takes the next packet, which the caller must free, or NULL: the ports take
+ * turns.  Any thread. */
+struct dp_packet *upcall_queue_pop(struct upcall_queue *);
+
+/* Wakes the poll loop of the calling thread when there is a packet. */
+void upcall_queue_wait(struct upcall_queue *);
+
+/* Throws away all packets that wait, or those that came in by 'port'. */
+void upcall_queue_purge(struct upcall_queue *);
+void upcall_queue_purge_port(struct upcall_queue *, const struct port *);
+
+#endif /* upcall-queue.h */

@@ -1,0 +1,126 @@
+/* The dirty log: which pages of guest memory we have written, one bit per 4 KiB
+ * page, in memory that the front-end shares with us during live migration.
+ *
+ * Marks follow the writes of data and precede their publication in the used
+ * ring, whose own pages are marked as well; a front-end that clears a bit
+ * before it copies the page therefore misses nothing. */
+#include <config.h>
+#include "vhost/device.h"
+#include "vhost/ring.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "util.h"
+
+#define LOG_PAGE 4096
+
+struct vhost_dirty_log {
+    uint8_t *bits;
+    uint64_t n_pages;           /* Bits. */
+    void *mapping;
+    size_t mapping_len;
+    struct vhost_guard *guard;
+};
+
+static void
+mark_gpa(const struct vhost_dirty_log *log, uint64_t gpa, uint64_t len)
+{
+    uint64_t end = (gpa + len - 1) / LOG_PAGE;
+
+    for (uint64_t page = gpa / LOG_PAGE; page <= end; page++) {
+        if (page < log->n_pages) {
+            __atomic_fetch_or(&log->bits[page / 8], 1 << page % 8,
+                              __ATOMIC_RELAXED);
+        }
+    }
+}
+
+/* Marks the pages of the 'len' bytes at our address 'host'.  With the lock of
+ * one of the device's queues held. */
+void
+vhost_dirty_log_mark(struct vhost_device *dev, const void *host_, size_t len)
+{
+    const struct vhost_dirty_log *log = __atomic_load_n(&dev->log,
+                                                        __ATOMIC_ACQUIRE);
+    const struct vhost_memory *memory = __atomic_load_n(&dev->memory,
+                                                        __ATOMIC_ACQUIRE);
+    const uint8_t *host = host_;
+
+    if (!log || !memory || !len) {
+        return;
+    }
+    for (unsigned int i = 0; i < memory->n; i++) {
+        const struct vhost_region *r = memory->regions[i];
+
+        if (host >= r->host && host < r->host + r->size) {
+            mark_gpa(log, r->gpa + (host - r->host), len);
+            return;
+        }
+    }
+}
+
+static void
+log_free(struct vhost_dirty_log *log)
+{
+    if (log) {
+        vhost_guard_remove(log->guard);
+        munmap(log->mapping, log->mapping_len);
+        free(log);
+    }
+}
+
+/* Makes the log in 'fd' that 'wanted' describes the device's.  Returns NULL or
+ * an error message. */
+char *
+vhost_dirty_log_set(struct vhost_device *dev,
+                    const struct vhost_user_log *wanted, int fd)
+{
+    struct stat s;
+    uint64_t end = wanted->mmap_offset + wanted->mmap_size;
+
+    if (!wanted->mmap_size || end < wanted->mmap_size || end > INT64_MAX
+        || wanted->mmap_size > UINT64_MAX / 8) {
+        return xasprintf("log has impossible size %#"PRIx64,
+                         wanted->mmap_size);
+    }
+    if (fstat(fd, &s) || !S_ISREG(s.st_mode) || (uint64_t) s.st_size < end) {
+        return xasprintf("log ends at %#"PRIx64" of its file, which is "
+                         "shorter", end);
+    }
+    size_t before = wanted->mmap_offset % LOG_PAGE;
+    size_t len = wanted->mmap_size + before;
+    uint8_t *mapping = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
+                            wanted->mmap_offset - before);
+    if (mapping == MAP_FAILED) {
+        return xasprintf("cannot map the log: %s", ovs_strerror(errno));
+    }
+
+    struct vhost_dirty_log *log = xmalloc(sizeof *log);
+    *log = (struct vhost_dirty_log) {
+        .bits = mapping + before,
+        .n_pages = wanted->mmap_size * 8,
+        .mapping = mapping,
+        .mapping_len = len,
+        .guard = vhost_guard_add(mapping, len, dev),
+    };
+    struct vhost_dirty_log *old = dev->log;
+    __atomic_store_n(&dev->log, log, __ATOMIC_RELEASE);
+    vhost_synchronize();
+    log_free(old);
+    return NULL;
+}
+
+void
+vhost_dirty_log_clear(struct vhost_device *dev)
+{
+    struct vhost_dirty_log *old = dev->log;
+
+    if (old) {
+        __atomic_store_n(&dev->log, NULL, __ATOMIC_RELEASE);
+        vhost_synchronize();
+        log_free(old);
+    }
+}

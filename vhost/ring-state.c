@@ -1,0 +1,266 @@
+/* The state of packed rings, kept where it outlives this process.
+ *
+ * A split ring has its state in guest memory: used->idx says what has been
+ * done.  A packed ring hasn't: where device and driver are is known to each of
+ * them alone, and no front-end can tell it to a back-end that starts after
+ * another has died.  So we write it, with the end of each batch, to a file in
+ * tmpfs that our successor maps.
+ *
+ * A batch is given back with several stores to the ring, of which the driver
+ * waits for the first descriptor's, made last.  We may be killed between any
+ * two of them, therefore:
+ *
+ *     1. intent: the chains that go back, from which position to which; then
+ *        'busy' is set;
+ *     2. the ring is written;
+ *     3. 'position' is moved; 'busy' is cleared.
+ *
+ * A successor that finds 'busy' repeats step 2, which does no harm when it was
+ * complete, and goes on at the new position.  Packets of a transmit queue that
+ * had not got to step 1 are received once more.
+ *
+ * The state is believed only if the front-end is the same process with the same
+ * memory, features and ring addresses, and if the ring bears it out: some
+ * front-ends (DPDK's) reset their rings when the back-end goes away, others
+ * (QEMU) keep them, and both say the same.  In a ring that was reset the
+ * descriptors that we gave back last, or the next, don't have the flags that
+ * they had. */
+#include <config.h>
+#include "vhost/device.h"
+#include "vhost/ring.h"
+#include "vhost/ring-state.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "hash.h"
+#include "openvswitch/vlog.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(vhost_ring_state);
+
+#define MAGIC 0x534c5231        /* Changes with the layout. */
+
+/* One queue's, as it is in the file. */
+struct vhost_ring_state {
+    uint32_t magic;             /* MAGIC if the queue was at work. */
+    uint32_t identity;          /* Of front-end, memory and ring. */
+    uint32_t busy;              /* An intent is being carried out. */
+    uint16_t position;          /* Where both sides of the ring are. */
+    uint16_t old, new;          /* Before and after the last intent, ... */
+    uint16_t n;                 /* ...which gives back so many chains. */
+    struct vhost_used used[VHOST_MAX_CHAINS];
+};
+#define STATE_SIZE 2048         /* Of each in the file. */
+BUILD_ASSERT_DECL(sizeof(struct vhost_ring_state) <= STATE_SIZE);
+
+/* --- The file --- */
+
+static char *
+file_name(const struct vhost_device *dev)
+{
+    char *base = xstrdup(dev->name);
+
+    for (char *p = base; *p; p++) {
+        if (*p == '/') {
+            *p = '_';
+        }
+    }
+    char *name = xasprintf("%s/%s.rings", dev->state_dir, base);
+    free(base);
+    return name;
+}
+
+static void
+open_file(struct vhost_device *dev)
+{
+    size_t size = dev->max_queues * (size_t) STATE_SIZE;
+    char *name = file_name(dev);
+    int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    void *mapping = MAP_FAILED;
+
+    if (fd >= 0 && !ftruncate(fd, size)) {
+        mapping = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    }
+    if (mapping == MAP_FAILED) {
+        VLOG_WARN("%s: %s: cannot keep ring state: %s; a guest with packed "
+                  "rings won't survive a restart of the switch", dev->name,
+                  name, ovs_strerror(errno));
+    } else {
+        dev->ring_states = mapping;
+    }
+    if (fd >= 0) {
+        close(fd);
+    }
+    free(name);
+}
+
+/* Lets go of the file; what is in it stays. */
+void
+vhost_ring_state_close(struct vhost_device *dev)
+{
+    if (dev->ring_states) {
+        munmap(dev->ring_states, dev->max_queues * (size_t) STATE_SIZE);
+        dev->ring_states = NULL;
+    }
+}
+
+/* --- Identity --- */
+
+static uint32_t
+hash_u64(uint64_t x, uint32_t basis)
+{
+    return hash_uint64_basis(x, basis);
+}
+
+/* The time at which process 'pid' started, which tells it from a later one with
+ * the same number. */
+static uint64_t
+start_time(pid_t pid)
+{
+    char path[32], stat[512];
+    uint64_t time = 0;
+
+    snprintf(path, sizeof path, "/proc/%d/stat", (int) pid);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return 0;
+    }
+    ssize_t n = read(fd, stat, sizeof stat - 1);
+    close(fd);
+    stat[MAX(n, 0)] = '\0';
+
+    /* Field 22; the second is in parentheses and may contain anything. */
+    const char *p = strrchr(stat, ')');
+    for (int field = 2; p && field < 22; field++) {
+        p = strchr(p + 1, ' ');
+    }
+    if (p) {
+        time = strtoull(p + 1, NULL, 10);
+    }
+    return time;
+}
+
+static uint32_t
+identity(const struct vhost_queue *q)
+{
+    const struct vhost_device *dev = q->device;
+    pid_t pid = vhost_connection_peer(dev->connection);
+    uint32_t hash = hash_u64(pid, q->size);
+
+    hash = hash_u64(start_time(pid), hash);
+    hash = hash_u64(dev->features & ~(1ULL << VHOST_F_LOG_ALL), hash);
+    hash = hash_u64(q->addr.descriptor, hash);
+    hash = hash_u64(q->addr.available, hash);
+    hash = hash_u64(q->addr.used, hash);
+    for (unsigned int i = 0; i < dev->memory->n; i++) {
+        const struct vhost_region *r = dev->memory->regions[i];
+
+        hash = hash_u64(r->gpa, hash);
+        hash = hash_u64(r->uva, hash);
+        hash = hash_u64(r->size, hash);
+        hash = hash_u64(r->file_offset, hash);
+        hash = hash_u64(r->ino, hash);
+        hash = hash_u64(r->dev, hash);
+    }
+    return hash;
+}
+
+/* --- At work --- */
+
+void
+vhost_ring_state_begin(struct vhost_ring_state *s, uint16_t old, uint16_t new,
+                       const struct vhost_used *used, unsigned int n)
+{
+    s->old = old;
+    s->new = new;
+    s->n = n;
+    memcpy(s->used, used, n * sizeof *used);
+    __atomic_store_n(&s->busy, 1, __ATOMIC_RELEASE);
+    atomic_thread_fence(memory_order_release);
+}
+
+void
+vhost_ring_state_commit(struct vhost_ring_state *s)
+{
+    __atomic_store_n(&s->position, s->new, __ATOMIC_RELEASE);
+    __atomic_store_n(&s->busy, 0, __ATOMIC_RELEASE);
+}
+
+/* --- Start and stop --- */
+
+/* Returns true if the numbers in 's' make sense and the ring of 'q' bears them
+ * out. */
+static bool
+is_plausible(const struct vhost_queue *q, const struct vhost_ring_state *s)
+{
+    uint16_t at = s->old;
+
+    if (s->n > VHOST_MAX_CHAINS || (s->position & 0x7fff) >= q->size
+        || (s->old & 0x7fff) >= q->size || (s->new & 0x7fff) >= q->size) {
+        return false;
+    }
+    for (unsigned int i = 0; i < s->n; i++) {
+        if (!s->used[i].slots || s->used[i].slots > q->size
+            || (!s->busy && !vhost_packed_was_given_back(q, at))) {
+            return false;
+        }
+        at = vhost_packed_advance(q, at, s->used[i].slots);
+    }
+    return (at == s->new && (s->busy || s->position == s->new || !s->n)
+            && vhost_packed_may_be_next(q, s->new));
+}
+
+/* Continues where a predecessor stopped, if there was one, and keeps the state
+ * of 'q', whose ring has just been set to start where the front-end says, from
+ * now on.  With the lock held. */
+void
+vhost_ring_state_start(struct vhost_queue *q)
+{
+    struct vhost_device *dev = q->device;
+
+    if (!dev->state_dir) {
+        return;
+    }
+    if (!dev->ring_states) {
+        open_file(dev);
+        if (!dev->ring_states) {
+            return;
+        }
+    }
+
+    struct vhost_ring_state *s = (void *) (dev->ring_states
+                                           + q->index * STATE_SIZE);
+    uint32_t id = identity(q);
+    if (s->magic == MAGIC && s->identity == id && is_plausible(q, s)) {
+        if (s->busy) {
+            vhost_packed_write_used(q, s->old, s->used, s->n);
+            vhost_ring_state_commit(s);
+        }
+        q->next_avail = q->next_used = s->position;
+        VLOG_INFO("%s: virtqueue %u goes on where it was, at %u", dev->name,
+                  q->index, s->position & 0x7fff);
+    } else {
+        memset(s, 0, sizeof *s);
+        s->identity = id;
+        s->position = s->old = s->new = q->next_used;
+        __atomic_store_n(&s->magic, MAGIC, __ATOMIC_RELEASE);
+    }
+    q->state = s;
+}
+
+/* 'q' has stopped and its front-end knows where: the state is worth nothing any
+ * more.  'keep' if it doesn't know, because it's us who go. */
+void
+vhost_ring_state_stop(struct vhost_queue *q, bool keep)
+{
+    if (q->state && !keep) {
+        q->state->magic = 0;
+    }
+    q->state = NULL;
+}
