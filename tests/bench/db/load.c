@@ -174,7 +174,7 @@ make_rows(int n, bool durable)
 static void
 transactions(int n, double seconds, bool durable)
 {
-    long count = 0;
+    unsigned long count = 0;
 
     make_rows(n, durable);
     double start = now();
@@ -192,7 +192,7 @@ transactions(int n, double seconds, bool durable)
                 /* Another value each time. */
                 char *value = strstr(c->request, "[\"n\",\"") + 6;
                 char digits[9];
-                snprintf(digits, sizeof digits, "%08ld", ++count % 100000000);
+                snprintf(digits, sizeof digits, "%08lu", ++count % 100000000);
                 memcpy(value, digits, 8);
                 send_text(c, c->request, c->length);
             }
@@ -246,7 +246,7 @@ fan_out(int n, int count)
         char *value = strstr(writer->request, "[\"n\",\"") + 6;
         char digits[9];
 
-        snprintf(digits, sizeof digits, "%08d", k + 1);
+        snprintf(digits, sizeof digits, "%08u", (k + 1u) % 100000000);
         memcpy(value, digits, 8);
         send_text(writer, writer->request, writer->length);
         while (left) {
