@@ -46,8 +46,7 @@ sql_open(const char *file_name, int flags, sqlite3 **db)
                              | SQLITE_OPEN_EXRESCODE, NULL);
     if (!rc) {
         sqlite3_busy_timeout(*db, 10000);
-        rc = sql_exec(*db, "PRAGMA mmap_size=268435456;"
-                      "PRAGMA cache_size=-4096;");
+        rc = sql_exec(*db, "PRAGMA cache_size=-4096");
     }
     return rc;
 }

@@ -9,6 +9,7 @@
 #include "mgmt/db/store.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -755,6 +756,8 @@ store_open(const char *file_name, struct db **dbp, void (*wake)(void *),
         store_close(store);
         db_destroy(db);
     } else {
+        store_reader(store);    /* Now, so that it takes no client's time. */
+        malloc_trim(0);
         *dbp = db;
     }
     return error;
