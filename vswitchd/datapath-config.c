@@ -152,8 +152,8 @@ datapath_destroy(struct shash_node *node)
     shash_delete(&datapaths, node);
 }
 
-/* Configures datapaths as 'root' (which may be null) says.  The first bridge of
- * each type exists. */
+/* Configures datapaths as 'root' (which may be null) says.  The first bridge
+ * of each type exists. */
 void
 datapaths_update(const struct ovsrec_open_vswitch *root)
 {

@@ -229,8 +229,6 @@ server_replace_db(struct server *server, struct db *old, struct db *new)
     new->store = old->store;
     store_set_schema(new->store, new->schema);
     db_destroy(old);
-    server_reconnect(server, false, xasprintf("committed %s database schema "
-                                              "conversion", new->name));
     server->reconfigure = true;
 }
 

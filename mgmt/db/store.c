@@ -10,8 +10,10 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "lockfile.h"
 #include "mgmt/db/history.h"
 #include "mgmt/db/sql.h"
 #include "openvswitch/thread.h"
@@ -25,7 +27,7 @@ VLOG_DEFINE_THIS_MODULE(store);
 
 /* What nobody waits for may gather for so long before it is written, since
  * most of what a commit costs doesn't depend on its size. */
-enum { GATHER_MS = 10, GATHER_BYTES = 256 * 1024 };
+enum { GATHER_MS = 2, GATHER_BYTES = 256 * 1024 };
 
 /* Transactions that the history keeps, 0 for none. */
 static unsigned int history_limit = 10000;
@@ -52,6 +54,8 @@ struct store {
     void *aux;
     bool is_durable;            /* Writer's: "synchronous" is FULL. */
     unsigned int n_batches;     /* Writer's: since the start. */
+    bool doubtful;              /* Writer's: the last batch failed, but a
+                                 * crash now might bring it back. */
 
     /* Main thread only. */
     uint64_t last_ticket;
@@ -118,6 +122,23 @@ prune_history(struct store *store)
     return rc;
 }
 
+/* If a batch fails because its sync does, its frames are in the log
+ * nevertheless, and who reads that after a crash takes them for committed.
+ * Another transaction, which changes nothing, overwrites them. */
+static void
+settle_doubt(struct store *store)
+{
+    if (store->doubtful
+        && !set_durable(store, true)
+        && !sql_exec(store->sql, "BEGIN IMMEDIATE;"
+                     "INSERT INTO _history(seq) VALUES(-1);"
+                     "DELETE FROM _history WHERE seq=-1; COMMIT")) {
+        store->doubtful = false;
+    } else if (!sqlite3_get_autocommit(store->sql)) {
+        sql_exec(store->sql, "ROLLBACK");
+    }
+}
+
 static struct error *
 write_batch(struct store *store, const struct ds *batch, bool durable)
 {
@@ -141,8 +162,11 @@ write_batch(struct store *store, const struct ds *batch, bool durable)
         if (!sqlite3_get_autocommit(store->sql)) {
             sql_exec(store->sql, "ROLLBACK");
         }
+        store->doubtful = true;
+        settle_doubt(store);
         return error;
     }
+    store->doubtful = false;
     return NULL;
 }
 
@@ -537,11 +561,13 @@ store_create(const char *file_name, const struct db *db, const char *comment)
 {
     struct error *error = NULL;
     sqlite3 *sql;
+    mode_t mask;
     int rc;
 
     if (!access(file_name, F_OK)) {
         return error_io(EEXIST, "%s: create failed", file_name);
     }
+    mask = umask(027);          /* As ovsdb-tool's files. */
     rc = sql_open(file_name, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &sql);
     if (!rc) {
         rc = sql_exec(sql, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
@@ -560,6 +586,7 @@ store_create(const char *file_name, const struct db *db, const char *comment)
         error = sql_error(sql, file_name, "creating");
     }
     sqlite3_close(sql);
+    umask(mask);
     if (error) {
         unlink(file_name);
     }
@@ -670,29 +697,37 @@ struct error *
 store_open(const char *file_name, struct db **dbp, void (*wake)(void *),
            void *aux)
 {
+    struct lockfile *lockfile;
     pthread_condattr_t attr;
     struct schema *schema;
     struct error *error;
     struct store *store;
     struct db *db;
     sqlite3 *sql;
+    int retval;
 
     *dbp = NULL;
+    retval = lockfile_lock(file_name, &lockfile);
+    if (retval) {
+        return error_io(retval, "%s: failed to lock lockfile", file_name);
+    }
     error = open_and_read_schema(file_name, SQLITE_OPEN_READWRITE, &sql,
                                  &schema);
-    if (error) {
-        return error;
-    }
-    if (sql_exec(sql, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                 "PRAGMA wal_autocheckpoint=4000;")) {
+    if (!error
+        && sql_exec(sql, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+                    "PRAGMA wal_autocheckpoint=4000;")) {
         error = sql_error(sql, file_name, "opening");
         schema_destroy(schema);
         sqlite3_close(sql);
+    }
+    if (error) {
+        lockfile_unlock(lockfile);
         return error;
     }
 
     store = xzalloc(sizeof *store);
     store->file_name = xstrdup(file_name);
+    store->lockfile = lockfile;
     store->sql = sql;
     store->wake = wake;
     store->aux = aux;
@@ -740,6 +775,7 @@ store_close(struct store *store)
     ovs_mutex_unlock(&store->mutex);
     xpthread_join(store->thread, NULL);
 
+    settle_doubt(store);
     if (store->error) {
         char *s = error_to_string(store->error);
         VLOG_ERR("%s", s);
@@ -755,6 +791,7 @@ store_close(struct store *store)
     error_destroy(store->failure);
     ds_destroy(&store->batch);
     ovs_mutex_destroy(&store->mutex);
+    lockfile_unlock(store->lockfile);
     free(store->file_name);
     free(store);
 }
