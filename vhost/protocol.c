@@ -1,10 +1,10 @@
 /* The vhost-user protocol: what each message asks for.
  *
  * One table says for each request how large it may be, how many file
- * descriptors come with it, which protocol feature it needs and who answers it,
- * so that a handler finds all of that checked.  What a handler doesn't like, or
- * the table, ends the connection: a front-end that we misunderstand is one that
- * we must not share memory with. */
+ * descriptors come with it, which protocol feature it needs and who answers
+ * it, so that a handler finds all of that checked.  What a handler doesn't
+ * like, or the table, ends the connection: a front-end that we misunderstand
+ * is one that we must not share memory with. */
 #include <config.h>
 #include "vhost/device.h"
 #include "vhost/iotlb.h"
@@ -156,7 +156,7 @@ get_eventfd(struct vhost_device *dev, struct vhost_message *msg,
     char *error = get_queue(dev, u64 & VHOST_USER_VRING_INDEX, qp);
     if (error || u64 & VHOST_USER_VRING_NOFD) {
         return error ? error
-               : msg->n_fds ? xstrdup("has a file descriptor and says it hasn't")
+               : msg->n_fds ? xstrdup("has a file descriptor and denies it")
                : NULL;
     }
     if (msg->n_fds != 1) {

@@ -1,9 +1,10 @@
 /* From packets into a receive queue: reserves buffers, copies each packet into
  * them behind a virtio-net header, and publishes the batch.
  *
- * All of that happens under the queue's lock, so packets appear in the order of
- * their reservation.  The lock is held for at most VHOST_BATCH packets or
- * LOCKED_BYTES, whichever comes first, lest a GSO burst keep others waiting. */
+ * All of that happens under the queue's lock, so packets appear in the order
+ * of their reservation.  The lock is held for at most VHOST_BATCH packets or
+ * LOCKED_BYTES, whichever comes first, lest a GSO burst keep others
+ * waiting. */
 #include <config.h>
 #include "vhost/ring.h"
 #include "vhost/device.h"

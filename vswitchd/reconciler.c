@@ -127,8 +127,16 @@ static const struct ovsdb_idl_column *const write_only_columns[] = {
     &ovsrec_datapath_col_datapath_version,
 };
 
-/* Columns that are nothing to us at all. */
+/* Columns that are nothing to us at all.  The first are what libofproto can't
+ * do: the databases of a host that comes over from Open vSwitch 3.1 don't have
+ * them, and that is nothing to warn of. */
 static const struct ovsdb_idl_column *const omitted_columns[] = {
+    &ovsrec_ct_zone_col_limit,
+    &ovsrec_datapath_col_ct_zone_default_limit,
+    &ovsrec_flow_sample_collector_set_col_local_group_id,
+    &ovsrec_ipfix_col_stats_interval,
+    &ovsrec_ipfix_col_template_interval,
+    &ovsrec_mirror_col_filter,
     &ovsrec_open_vswitch_col_external_ids,
     &ovsrec_open_vswitch_col_system_type,
     &ovsrec_open_vswitch_col_system_version,

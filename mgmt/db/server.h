@@ -48,6 +48,8 @@ struct server {
     bool read_only;
     bool monitor_cond;          /* Offer monitor_cond and ..._since. */
     bool reconfigure;           /* The remotes may have changed. */
+    unsigned int config_changes; /* remotes_count_changes() at the last
+                                  * reconfiguration. */
     struct event *turn;         /* Runs server_finish_turn(). */
     bool exiting;
     FILE *config;               /* Remembers the configuration over a restart
@@ -131,6 +133,7 @@ void remote_session_closed(struct remote *, int error);
 
 /* Remotes and files that databases name, in remote-config.c. */
 char *remotes_reconfigure(struct server *);
+unsigned int remotes_count_changes(const struct server *);
 char *tls_reconfigure(struct server *);
 void remotes_update_status(struct server *);
 char *parse_db_column(const struct server *, const char *name,

@@ -425,11 +425,15 @@ static void
 check_stall(struct session *s, long long int now)
 {
     int stall = s->remote->server->limits.stall;
+    size_t backlog = session_backlog(s);
 
-    if (session_backlog(s) && now - s->last_sent > stall * 1000LL) {
+    if (backlog < s->last_backlog) {
+        s->last_sent = now;
+    }
+    s->last_backlog = backlog;
+    if (backlog && now - s->last_sent > stall * 1000LL) {
         VLOG_WARN("%s: %"PRIuSIZE" bytes have been waiting to be read for "
-                  "%d seconds, disconnecting", s->name,
-                  session_backlog(s), stall);
+                  "%d seconds, disconnecting", s->name, backlog, stall);
         session_close(s, ETIMEDOUT, NULL);
     }
 }

@@ -40,8 +40,9 @@ struct session {
 
     struct event *timer;        /* For probes and stalled output. */
     long long int last_received; /* In ms, as the next three. */
-    long long int last_sent;    /* When output last went on its way. */
+    long long int last_sent;    /* When output was last seen to go. */
     long long int connected;
+    size_t last_backlog;        /* Output when the timer last ran. */
     bool probing;               /* An "echo" is unanswered. */
 };
 

@@ -9,6 +9,7 @@
 #include "mgmt/db/store.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -369,6 +370,14 @@ store_error(const struct store *store, uint64_t ticket)
             ? error_clone(store->failure) : NULL);
 }
 
+/* Returns a copy of the error with which writing failed last, NULL if it has
+ * succeeded since. */
+struct error *
+store_failure(const struct store *store)
+{
+    return error_clone(store->failure);
+}
+
 /* Puts the old version of a row back. */
 static void
 undo_row(struct txn *txn, struct row *old, struct row *new)
@@ -417,10 +426,11 @@ undo_commits(struct store *store, struct db *db)
         forget_commit(c);
     }
     if (n) {
+        static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
         char *s = error_to_string(store->failure);
-        VLOG_ERR("%s; undid %u transactions, of which clients already have "
-                 "been told that %u succeeded (they didn't ask for "
-                 "durability)", s, n, n_promised);
+        VLOG_ERR_RL(&rl, "%s; undid %u transactions, of which clients already "
+                    "have been told that %u succeeded (they didn't ask for "
+                    "durability)", s, n, n_promised);
         free(s);
     }
 }
@@ -755,6 +765,8 @@ store_open(const char *file_name, struct db **dbp, void (*wake)(void *),
         store_close(store);
         db_destroy(db);
     } else {
+        store_reader(store);    /* Now, so that it takes no client's time. */
+        malloc_trim(0);
         *dbp = db;
     }
     return error;

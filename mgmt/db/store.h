@@ -55,6 +55,7 @@ uint64_t store_sync(struct store *);
 bool store_run(struct store *, struct db *);
 bool store_is_stored(const struct store *, uint64_t ticket);
 struct error *store_error(const struct store *, uint64_t ticket);
+struct error *store_failure(const struct store *);
 struct error *store_drain(struct store *);
 struct error *store_compact(struct store *) OVS_WARN_UNUSED_RESULT;
 struct error *store_replace(struct store *, const struct db *)

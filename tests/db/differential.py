@@ -65,16 +65,14 @@ class Side:
         self.server.start(self.database)
         self.clients = [self.server.connect() for _ in range(self.n_clients)]
 
-    def alive(self):
-        return self.server.process.poll() is None
-
-    def dying(self):
-        """Whether it is the server's death that has closed a connection."""
+    def alive(self, well):
+        """Whether the server lives.  Not 'well': a connection was closed, let
+        it have the time to die."""
         try:
-            self.server.process.wait(.05)
+            self.server.process.wait(0 if well else .05)
         except subprocess.TimeoutExpired:
-            return False
-        return True
+            return True
+        return False
 
     def reconnect(self, index):
         """Makes another connection for client 'index', unless the server has
@@ -106,7 +104,7 @@ class Side:
     def barrier(self, index):
         """Returns all that is underway to client 'index'."""
         client = self.clients[index]
-        if client.closed and self.dying():
+        if client.closed and not self.alive(False):
             return [{"server": "died"}]
         if client.closed:
             self.reconnect(index)
@@ -136,7 +134,10 @@ class Side:
         arrived = [[] for _ in self.clients]
         if step["kind"] == "restart":
             arrived[index] = [{"status": self.stop()}]
-            self.start()
+            try:
+                self.start()
+            except RuntimeError as reason:
+                return [[{"server": str(reason)}]]
         elif step["kind"] == "reconnect":
             self.clients[index].close()
             self.clients[index] = self.server.connect()
@@ -198,7 +199,8 @@ def play(programs, schema, steps, n_clients):
         sides = create_both(programs, directory, schema, n_clients)
         for step in steps:
             theirs, ours = [side.play(step) for side in sides]
-            alive = [side.alive() for side in sides]
+            alive = [side.alive("closed" not in canonical.text(answer).lower())
+                     for side, answer in zip(sides, (theirs, ours))]
             if ((not alive[0] and alive[1])
                     or (programs[0] == programs[1] and not all(alive))):
                 raise Died(step)

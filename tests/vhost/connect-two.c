@@ -1,4 +1,5 @@
-/* The smallest user of vhost/: connects two vhost-user devices with each other.
+/* The smallest user of vhost/: connects two vhost-user devices with each
+ * other.
  *
  * Whatever one guest sends the other receives, copied once.  It looks nothing
  * up, so it shows what the vhost service itself costs, and serves tests that
