@@ -20,6 +20,7 @@
 #include "netdev-provider.h"
 #include "netnsid.h"
 #include "openvswitch/poll-loop.h"
+#include "packets.h"
 #include "route-table.h"
 #include "timeval.h"
 #include "util.h"
@@ -37,7 +38,12 @@ netdev_system_update_flags(struct netdev *netdev_, enum netdev_flags off,
 
     ovs_mutex_lock(&netdev->mutex);
     flags = netdev->ifi_flags;
-    known = netdev->netnsid == NETNSID_LOCAL && flags;
+    /* The first question about a device goes to the kernel and brings all
+     * that there is to know.  tnl_port_map_run() counts on that: a device
+     * whose address it learned only after its flags has changed by that, and
+     * with two such devices it never ends. */
+    known = (netdev->netnsid == NETNSID_LOCAL && flags
+             && !eth_addr_is_zero(netdev->etheraddr));
     ovs_mutex_unlock(&netdev->mutex);
 
     if (on || off || !known) {
