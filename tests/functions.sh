@@ -188,8 +188,8 @@ switch_crash () {
 # check_logs [SED-SCRIPT]: fails if a daemon logged a warning or an error, a
 # sanitizer reported something, or a process is left over.  SED-SCRIPT deletes
 # the lines that the test expects, e.g. '/no such device/d'.  Always expected is
-# what a busy machine causes, a client that leaves before it has read all, and a
-# host without /etc/hosts.
+# what a busy machine causes, a client that leaves before it has read all, a
+# packet that comes while its port is being added, and a host without /etc/hosts.
 check_logs () {
     local status=0 pid
     cat -- *.log 2>/dev/null \
@@ -197,6 +197,7 @@ check_logs () {
         | sed '/timeval.*|WARN|\(Unreasonably long\|context switches\|faults\|disk\)/d
 /ovs_rcu.*|WARN|blocked/d
 /|WARN|unix#[0-9]*: connection dropped (\(Connection reset by peer\|Broken pipe\))/d
+/|WARN|received packet on unknown port/d
 /dns_resolve.*|WARN|Failed to read etc.hosts/d' | sed "${1-}" > unexpected
     if test -s unexpected; then
         echo "unexpected log lines:"; cat unexpected; status=1
