@@ -171,7 +171,7 @@ write_batch(struct store *store, const struct ds *batch, bool durable)
     return NULL;
 }
 
-/* Lets more transactions come unless someone waits for those that there are. */
+/* Lets more transactions come unless someone waits for those already here. */
 static void
 gather(struct store *store) OVS_REQUIRES(store->mutex)
 {
@@ -361,8 +361,8 @@ store_is_stored(const struct store *store, uint64_t ticket)
     return ticket <= store->settled;
 }
 
-/* Returns a copy of the error by which 'ticket', which is settled, failed, NULL
- * if it didn't.  To be asked right after store_run(). */
+/* Returns a copy of the error by which 'ticket', which is settled, failed,
+ * NULL if it didn't.  To be asked right after store_run(). */
 struct error *
 store_error(const struct store *store, uint64_t ticket)
 {
@@ -700,8 +700,8 @@ load_txnid(struct store *store, struct db *db)
     sqlite3_finalize(stmt);
 }
 
-/* Opens a file to be served: reads it into '*dbp', whose 'store' keeps it up to
- * date.  'wake' is called by another thread when store_run() has something to
+/* Opens a file to be served: reads it into '*dbp', whose 'store' keeps it up
+ * to date.  'wake' is called by another thread when store_run() has something to
  * do. */
 struct error *
 store_open(const char *file_name, struct db **dbp, void (*wake)(void *),

@@ -3,8 +3,8 @@
  *
  *     faults DIRECTORY SCHEMA
  *
- * An SQLite VFS shim counts the calls that write, sync or truncate.  A workload
- * of transactions, half of them durable, runs once without faults to learn how
+ * An SQLite VFS shim counts the calls that write, sync or truncate.  A
+ * workload of transactions, half of them durable, runs once without faults to learn how
  * many calls it makes.  Then it runs for every n of them and each kind of
  * fault:
  *
