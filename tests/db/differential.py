@@ -134,7 +134,10 @@ class Side:
         arrived = [[] for _ in self.clients]
         if step["kind"] == "restart":
             arrived[index] = [{"status": self.stop()}]
-            self.start()
+            try:
+                self.start()
+            except RuntimeError as reason:
+                return [[{"server": str(reason)}]]
         elif step["kind"] == "reconnect":
             self.clients[index].close()
             self.clients[index] = self.server.connect()
