@@ -701,8 +701,8 @@ load_txnid(struct store *store, struct db *db)
 }
 
 /* Opens a file to be served: reads it into '*dbp', whose 'store' keeps it up
- * to date.  'wake' is called by another thread when store_run() has something to
- * do. */
+ * to date.  'wake' is called by another thread when store_run() has something
+ * to do. */
 struct error *
 store_open(const char *file_name, struct db **dbp, void (*wake)(void *),
            void *aux)
