@@ -224,7 +224,7 @@ writer_main(void *store_)
         ovs_mutex_unlock(&store->mutex);
 
         error = write_batch(store, &batch, durable);
-        if (batch.allocated > 1024 * 1024) {
+        if (batch.allocated > 64 * 1024) {
             ds_destroy(&batch);
             ds_init(&batch);
         }
