@@ -28,7 +28,11 @@ VLOG_DEFINE_THIS_MODULE(store);
 
 /* What nobody waits for may gather for so long before it is written, since
  * most of what a commit costs doesn't depend on its size. */
-enum { GATHER_MS = 2, GATHER_BYTES = 256 * 1024 };
+enum {
+    GATHER_MS = 2,
+    GATHER_BYTES = 256 * 1024,
+    QUIET_MS = 20               /* But the first after a pause isn't kept. */
+};
 
 /* Transactions that the history keeps, 0 for none. */
 static unsigned int history_limit = 10000;
@@ -55,6 +59,7 @@ struct store {
     void *aux;
     bool is_durable;            /* Writer's: "synchronous" is FULL. */
     unsigned int n_batches;     /* Writer's: since the start. */
+    long long int last_written; /* Writer's: when, in ms. */
     bool doubtful;              /* Writer's: the last batch failed, but a
                                  * crash now might bring it back. */
 
@@ -177,6 +182,9 @@ gather(struct store *store) OVS_REQUIRES(store->mutex)
     struct timespec until;
     int error = 0;
 
+    if (time_msec() - store->last_written > QUIET_MS) {
+        return;                 /* A single one, as it seems. */
+    }
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += GATHER_MS * 1000000;
     if (until.tv_nsec >= 1000000000) {
@@ -222,6 +230,7 @@ writer_main(void *store_)
         ovs_mutex_unlock(&store->mutex);
 
         error = write_batch(store, &batch, durable);
+        store->last_written = time_msec();
         if (batch.allocated > 64 * 1024) {
             ds_destroy(&batch);
             ds_init(&batch);
@@ -657,6 +666,20 @@ store_read(const char *file_name, struct db **dbp)
     return error;
 }
 
+/* Whether a restart resets 'column' of a row to its default.  A reference that
+ * must be there can't be, so it stays. */
+static bool
+is_reset(const struct column *column)
+{
+    const struct type *type = &column->type;
+
+    return (!column->persistent
+            && (!type->n_min
+                || !((type->key.type == ATOM_UUID && type->key.uuid.ref)
+                     || (type->value.type == ATOM_UUID
+                         && type->value.uuid.ref))));
+}
+
 /* Resets the ephemeral columns, as a restart does. */
 static struct error *
 reset_ephemeral(struct db *db)
@@ -672,7 +695,7 @@ reset_ephemeral(struct db *db)
         HMAP_FOR_EACH_SAFE (row, node, &db->by_number[i]->rows) {
             for (j = N_STD_COLUMNS; j < ts->n_columns; j++) {
                 const struct column *column = ts->columns[j];
-                if (!column->persistent
+                if (is_reset(column)
                     && !datum_is_default(row->fields[j], &column->type)) {
                     row = txn_modify(txn, row);
                     row_set(row, column, datum_default(&column->type));
