@@ -8,6 +8,7 @@
 #include "datapath/closer.h"
 #include "datapath/netdev-system.h"
 #include "datapath/netdev-tap.h"
+#include "coverage.h"
 #include "datapath/private.h"
 #include "dirs.h"
 #include "dp-packet.h"
@@ -25,10 +26,11 @@ static char *state_dir;
 /* --- Service threads --------------------------------------------------------*/
 
 static void *
-service_start_cb(struct vhost_thread *vhost_thread OVS_UNUSED)
+service_start_cb(struct vhost_thread *vhost_thread)
 {
     struct dp_thread *thread = dp_thread_create(true);
 
+    thread->index = vhost_thread_index(vhost_thread);
     dp_thread_set(thread);
     return thread;
 }
@@ -42,11 +44,14 @@ service_stop_cb(struct vhost_thread *vhost_thread OVS_UNUSED, void *thread)
 
 static void
 service_housekeeping_cb(struct vhost_thread *vhost_thread OVS_UNUSED,
-                        void *thread_, bool sleeping OVS_UNUSED)
+                        void *thread_, bool sleeping)
 {
     struct dp_thread *thread = thread_;
 
     thread->now = time_msec();
+    atomic_store_explicit(&thread->beat, thread->now, memory_order_relaxed);
+    atomic_store_explicit(&thread->asleep, sleeping, memory_order_relaxed);
+    coverage_try_clear();
 }
 
 struct dp_thread *
@@ -128,7 +133,7 @@ datapath_register(void)
 }
 
 void
-datapath_init(const char *rundir)
+datapath_init(const char *rundir, const char *dummy)
 {
     const struct vhost_pool_config config = {
         .n_threads = 1,
@@ -145,7 +150,7 @@ datapath_init(const char *rundir)
     if (vhost_pool_create(&config, &pool, &err)) {
         VLOG_FATAL("cannot start service threads: %s", err);
     }
-    dpif_provider_register();
+    dpif_provider_register(dummy);
     datapath_unixctl_init();
 }
 

@@ -91,7 +91,7 @@ report_thread(struct dp_thread *thread, void *aux_)
         struct json *json = json_object_create();
         json_object_put_string(json, "port", r.port);
         json_object_put_string(json, "reason", drop_reason_names[r.reason]);
-        json_object_put(json, "time", json_integer_create(r.when));
+        json_object_put(json, "when", json_integer_create(r.when));
         json_object_put(json, "length", json_integer_create(r.len));
 
         struct ds hex = DS_EMPTY_INITIALIZER;

@@ -4,13 +4,13 @@
  * Whenever any port changes, libofproto asks all of them for their flags, and
  * libopenvswitch's class for kernel devices passes each question on to the
  * kernel: with 5,000 ports some 50 ms for each port that is added.  The kernel
- * tells of changes by itself, and the class keeps what it was told last, so the
- * class that is registered here answers from that.
+ * tells of changes by itself, and the class keeps what it was told last, so
+ * the class that is registered here answers from that.
  *
- * Likewise, whenever a route, a link or an address changes, libopenvswitch reads
- * the routes anew, and for that all links and addresses.  It may do so for a
- * tenth of the time, no more: with few devices at once, with 5,000 (some 15 ms)
- * a few times a second. */
+ * Likewise, whenever a route, a link or an address changes, libopenvswitch
+ * reads the routes anew, and for that all links and addresses.  It may do so
+ * for a tenth of the time, no more: with few devices at once, with 5,000 (some
+ * 15 ms) a few times a second. */
 #include <config.h>
 #include "datapath/netdev-system.h"
 
@@ -63,7 +63,7 @@ netdev_system_register(void)
     ovs_assert(!error);
 }
 
-/* --- Routes ------------------------------------------------------------------- */
+/* --- Routes -------------------------------------------------------------- */
 
 void __real_route_table_run(void);
 void __real_route_table_wait(void);

@@ -28,6 +28,8 @@
 #include "ovs-rcu.h"
 #include "sset.h"
 
+#include <time.h>
+
 struct conntrack;
 struct dp_packet;
 struct dp_packet_batch;
@@ -85,7 +87,8 @@ struct datapath {
     struct ovs_mutex bond_mutex;
     struct cmap bonds;              /* Of struct bond_map, bond-map.c. */
 
-    uint64_t n_hit, n_missed, n_lost; /* Of threads that are gone. */
+    uint64_t last_tunnel_seq;       /* Of tunnel configuration. */
+
 };
 
 /* The port with 'number', or NULL.  RCU. */
@@ -99,9 +102,12 @@ datapath_port(const struct datapath *dp, odp_port_t number)
     return i < array->n ? array->ports[i] : NULL;
 }
 
-/* Registers the dpif classes (dpif-provider.c), the netdev classes, and the
- * unixctl commands. */
-void dpif_provider_register(void);
+/* Returns true if 'dp' is for tests, with dummy devices. */
+bool datapath_is_dummy(const struct datapath *);
+
+/* Registers the dpif classes (dpif-provider.c; 'dummy' as datapath_init()'s),
+ * the netdev classes, and the unixctl commands. */
+void dpif_provider_register(const char *dummy);
 void netdev_vhost_register(void);
 void datapath_unixctl_init(void);
 
@@ -167,7 +173,11 @@ struct generic_view {
 struct dp_thread {
     struct ovs_list node;           /* In all threads. */
     struct vhost_notifier notifier;
-    bool service;                   /* A service thread, not libofproto's. */
+    bool service;                   /* A service thread, not libofproto's: */
+    unsigned int index;             /* the pool's number for it... */
+    clockid_t cpu_clock;            /* ...and its CPU time. */
+    _Atomic bool asleep;            /* It waits for events. */
+    atomic_llong beat;              /* time_msec() when it was last seen. */
 
     /* The batch that is being worked on. */
     struct vhost_packet packets[VHOST_BATCH]; /* For ports that need them. */
@@ -187,7 +197,7 @@ struct dp_thread {
     unsigned int n_views;
     struct generic_view *views;     /* DP_MAX_VIEWS elements. */
 
-    struct microflow_cache *cache;  /* Service threads only. */
+    struct microflow_cache *cache;  /* Only with the fast path, as 'stats'. */
     struct megaflow_stats *stats;
     struct port_counters *counters; /* By port index. */
     struct cache_counters cache_counters;
@@ -205,6 +215,9 @@ struct dp_thread *dp_thread_get(void);
 void dp_threads_init(void);
 struct dp_thread *dp_thread_create(bool service);
 void dp_thread_destroy(struct dp_thread *);
+
+/* Gives 'thread', which is not a service thread, what receive_batch() needs. */
+void dp_thread_enable_fast_path(struct dp_thread *);
 
 /* Makes 'thread' what dp_thread_get() returns to the calling thread, to which
  * it belongs from now on (NULL: none does). */

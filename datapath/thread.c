@@ -36,12 +36,23 @@ reserve_counters(void)
     return p;
 }
 
+void
+dp_thread_enable_fast_path(struct dp_thread *thread)
+{
+    if (!thread->cache) {
+        thread->cache = xzalloc_cacheline(sizeof *thread->cache);
+        thread->stats = megaflow_stats_create();
+    }
+}
+
 struct dp_thread *
 dp_thread_create(bool service)
 {
     struct dp_thread *thread = xzalloc_cacheline(sizeof *thread);
 
     thread->service = service;
+    pthread_getcpuclockid(pthread_self(), &thread->cpu_clock);
+    atomic_init(&thread->beat, time_msec());
     thread->output_slot = xzalloc(DP_MAX_PORTS);
     thread->clones = xmalloc_cacheline(DP_MAX_CLONES
                                        * sizeof *thread->clones);
@@ -49,8 +60,7 @@ dp_thread_create(bool service)
     thread->counters = reserve_counters();
     thread->drops = drop_ring_create();
     if (service) {
-        thread->cache = xzalloc_cacheline(sizeof *thread->cache);
-        thread->stats = megaflow_stats_create();
+        dp_thread_enable_fast_path(thread);
     }
     thread->now = time_msec();
 
@@ -95,7 +105,7 @@ dp_thread_destroy(struct dp_thread *thread)
     ovs_mutex_unlock(&threads_mutex);
 
     munmap(thread->counters, DP_MAX_PORTS * sizeof *thread->counters);
-    if (thread->service) {
+    if (thread->cache) {
         free_cacheline(thread->cache);
         megaflow_stats_destroy(thread->stats);
     }

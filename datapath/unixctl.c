@@ -90,52 +90,87 @@ put_boolean(struct json *object, const char *name, bool value)
 
 /* --- sluice/threads ---------------------------------------------------------*/
 
-static void
-threads_cmd(struct unixctl_conn *conn, int argc, const char *argv[],
-            void *aux OVS_UNUSED)
-{
-    struct request request = parse_request(argc, argv);
-    struct json *array = json_array_create_empty();
+struct threads_aux {
+    const struct vhost_thread_stats *stats;
     size_t n;
-    struct vhost_thread_stats *stats
-        = vhost_pool_thread_stats(datapath_pool(), &n);
+    struct json *array;
+};
 
-    for (size_t i = 0; i < n; i++) {
-        const struct vhost_thread_stats *s = &stats[i];
-        struct json *object = json_object_create();
+/* Adds service thread 'thread': what the pool and what the datapath know. */
+static void
+show_thread(struct dp_thread *thread, void *aux_)
+{
+    struct threads_aux *aux = aux_;
+    struct timespec cpu = { 0, 0 };
 
-        json_object_put_string(object, "name", s->name);
-        put_integer(object, "tid", s->tid);
-        put_integer(object, "cpu", s->cpu);
-        put_integer(object, "queues", s->n_sources);
-        put_integer(object, "hot", s->n_hot);
-        put_integer(object, "packets", s->packets);
-        put_integer(object, "polls", s->polls);
-        put_integer(object, "hits", s->hits);
-        put_integer(object, "sleeps", s->sleeps);
-        put_integer(object, "wakeups", s->wakeups);
-        put_integer(object, "busy_us", s->busy_ns / 1000);
-        put_integer(object, "spin_us", s->spin_ns / 1000);
-        put_integer(object, "migrations", s->migrations);
-        json_array_add(array, object);
+    if (!thread->service || thread->index >= aux->n) {
+        return;
     }
-    free(stats);
+    const struct vhost_thread_stats *s = &aux->stats[thread->index];
+    const struct cache_counters *c = &thread->cache_counters;
+    struct json *object = json_object_create();
 
-    struct cache_counters c;
-    dp_threads_get_cache_counters(&c);
+    clock_gettime(thread->cpu_clock, &cpu);
+    json_object_put_string(object, "name", s->name);
+    put_integer(object, "tid", s->tid);
+    put_integer(object, "cpu", s->cpu);
+    put_integer(object, "beat", atomic_load(&thread->beat));
+    put_boolean(object, "asleep", atomic_load(&thread->asleep));
+    put_integer(object, "queues", s->n_sources);
+    put_integer(object, "hot", s->n_hot);
+    put_integer(object, "packets", s->packets);
+    put_integer(object, "polls", s->polls);
+    put_integer(object, "hits", s->hits);
+    put_integer(object, "sleeps", s->sleeps);
+    put_integer(object, "wakeups", s->wakeups);
+    put_integer(object, "busy_us", s->busy_ns / 1000);
+    put_integer(object, "spin_us", s->spin_ns / 1000);
+    put_integer(object, "cpu_us", cpu.tv_sec * 1000000LL + cpu.tv_nsec / 1000);
+    put_integer(object, "migrations", s->migrations);
+    put_integer(object, "microflow_hits", c->same + c->microflow);
+    put_integer(object, "megaflow_hits", c->megaflow);
+    put_integer(object, "upcalls", c->miss);
+    json_array_add(aux->array, object);
+}
 
+static struct json *
+cache_report(void)
+{
     struct json *cache = json_object_create();
+    struct cache_counters c;
+
+    dp_threads_get_cache_counters(&c);
     put_integer(cache, "same", c.same);
     put_integer(cache, "microflow", c.microflow);
     put_integer(cache, "megaflow", c.megaflow);
     put_integer(cache, "miss", c.miss);
     put_integer(cache, "lost", c.lost);
     put_integer(cache, "generic", c.generic);
+    return cache;
+}
+
+static void
+threads_cmd(struct unixctl_conn *conn, int argc, const char *argv[],
+            void *aux_ OVS_UNUSED)
+{
+    struct request request = parse_request(argc, argv);
+    struct threads_aux aux = { .array = json_array_create_empty() };
+    struct vhost_thread_stats *stats
+        = vhost_pool_thread_stats(datapath_pool(), &aux.n);
+
+    aux.stats = stats;
+    dp_thread_for_each(show_thread, &aux);
+    free(stats);
+
+    /* The main loop is what answers here. */
+    struct json *main_loop = json_object_create();
+    put_integer(main_loop, "beat", time_msec());
 
     struct json *json = json_object_create();
     put_integer(json, "now", time_msec());
-    json_object_put(json, "cache", cache);
-    json_object_put(json, "threads", array);
+    json_object_put(json, "main_loop", main_loop);
+    json_object_put(json, "cache", cache_report());
+    json_object_put(json, "threads", aux.array);
     reply(conn, &request, json, "threads");
 }
 
@@ -183,6 +218,7 @@ show_queues(struct port *port, struct json *array)
         put_integer(object, "queue", s->index);
         json_object_put_string(object, "direction", s->index % 2 ? "tx"
                                                                  : "rx");
+        put_boolean(object, "running", s->enabled && !s->broken);
         put_boolean(object, "enabled", s->enabled);
         put_boolean(object, "broken", s->broken);
         put_boolean(object, "packed", s->packed);
@@ -331,13 +367,41 @@ flows_cmd(struct unixctl_conn *conn, int argc, const char *argv[],
 }
 
 static void
+show_drop_counts(struct port *port, struct json *array)
+{
+    struct port_counters c;
+
+    port_get_counters(port, &c);
+    for (int i = 0; i < N_DROP_REASONS; i++) {
+        if (c.drops[i]) {
+            struct json *object = json_object_create();
+
+            json_object_put_string(object, "port",
+                                   netdev_get_name(port->netdev));
+            json_object_put_string(object, "reason", drop_reason_names[i]);
+            put_integer(object, "packets", c.drops[i]);
+            json_array_add(array, object);
+        }
+    }
+}
+
+static void
+drop_counts_of_datapath(struct datapath *dp, void *aux)
+{
+    for_each_port(dp, aux, show_drop_counts);
+}
+
+static void
 drops_cmd(struct unixctl_conn *conn, int argc, const char *argv[],
-          void *aux OVS_UNUSED)
+          void *aux_ OVS_UNUSED)
 {
     struct request request = parse_request(argc, argv);
+    struct for_port_aux aux = { &request, json_array_create_empty() };
     struct json *json = json_object_create();
 
+    datapath_for_each(drop_counts_of_datapath, &aux);
     put_integer(json, "now", time_msec());
+    json_object_put(json, "counts", aux.array);
     json_object_put(json, "last", drops_report(request.port));
     reply(conn, &request, json, "last");
 }

@@ -1,5 +1,5 @@
-/* The dirty log: which pages of guest memory we have written, one bit per 4 KiB
- * page, in memory that the front-end shares with us during live migration.
+/* The dirty log: which pages of guest memory we have written, one bit per 4
+ * KiB page, in memory that the front-end shares with us during live migration.
  *
  * Marks follow the writes of data and precede their publication in the used
  * ring, whose own pages are marked as well; a front-end that clears a bit
@@ -72,6 +72,24 @@ log_free(struct vhost_dirty_log *log)
     }
 }
 
+/* Makes 'log' the device's, and frees the one before.  Who marks pages holds
+ * the lock of a queue (and may be offline: a thread that arms a queue before
+ * it sleeps), so that once each has been taken the old one is not in use. */
+static void
+exchange(struct vhost_device *dev, struct vhost_dirty_log *log)
+{
+    struct vhost_dirty_log *old = dev->log;
+
+    __atomic_store_n(&dev->log, log, __ATOMIC_RELEASE);
+    for (unsigned int i = 0; i < dev->max_queues; i++) {
+        if (dev->queues[i]) {
+            vhost_queue_lock(dev->queues[i]);
+            vhost_queue_unlock(dev->queues[i]);
+        }
+    }
+    log_free(old);
+}
+
 /* Makes the log in 'fd' that 'wanted' describes the device's.  Returns NULL or
  * an error message. */
 char *
@@ -106,21 +124,14 @@ vhost_dirty_log_set(struct vhost_device *dev,
         .mapping_len = len,
         .guard = vhost_guard_add(mapping, len, dev),
     };
-    struct vhost_dirty_log *old = dev->log;
-    __atomic_store_n(&dev->log, log, __ATOMIC_RELEASE);
-    vhost_synchronize();
-    log_free(old);
+    exchange(dev, log);
     return NULL;
 }
 
 void
 vhost_dirty_log_clear(struct vhost_device *dev)
 {
-    struct vhost_dirty_log *old = dev->log;
-
-    if (old) {
-        __atomic_store_n(&dev->log, NULL, __ATOMIC_RELEASE);
-        vhost_synchronize();
-        log_free(old);
+    if (dev->log) {
+        exchange(dev, NULL);
     }
 }

@@ -1,9 +1,9 @@
 /* The life of a queue: from what the front-end tells about a virtqueue to
  * something that the pool serves, and back.
  *
- * A queue is *started* by its kick fd and stopped by GET_VRING_BASE, a reset or
- * the front-end's end.  It is *ready* while it is started, its addresses lie in
- * guest memory and the guest has kept the rules.  It is *enabled* by
+ * A queue is *started* by its kick fd and stopped by GET_VRING_BASE, a reset
+ * or the front-end's end.  It is *ready* while it is started, its addresses
+ * lie in guest memory and the guest has kept the rules.  It is *enabled* by
  * SET_VRING_ENABLE, which only decides what happens to packets: those that the
  * guest sends on a disabled queue are thrown away. */
 #include <config.h>
@@ -178,8 +178,8 @@ map_part(struct vhost_queue *q, uint64_t addr, uint64_t len, uint8_t access)
     return host;
 }
 
-/* Finds the ring in guest memory.  Returns NULL, or what is wrong; then 'q' has
- * the ring that it had. */
+/* Finds the ring in guest memory.  Returns NULL, or what is wrong; then 'q'
+ * has the ring that it had. */
 static const char *
 map_ring(struct vhost_queue *q)
 {
@@ -296,31 +296,35 @@ vhost_queue_stop(struct vhost_queue *q)
     q->started = false;
 }
 
-/* Guest memory, or what the guest's IOMMU lets us see of it, has changed: finds
- * the ring again, in the same state. */
+/* Guest memory, or what the guest's IOMMU lets us see of it, has changed:
+ * finds the ring again, in the same state. */
 void
 vhost_queue_remap(struct vhost_queue *q)
 {
-    if (!q->ready && !q->unmapped) {
+    const char *wrong = NULL;
+
+    vhost_queue_lock(q);
+    bool at_work = q->ready || q->unmapped;
+    if (at_work) {
+        wrong = map_ring(q);
+        if (!wrong && q->unmapped) {
+            /* What was taken off the ring before and not given back is still
+             * there. */
+            q->next_avail = q->next_used;
+            q->n_held = 0;
+        }
+        q->ready = !wrong;
+        q->unmapped = wrong;
+    } else {
+        q->map = q->device->map;
+    }
+    vhost_queue_unlock(q);
+    if (!at_work) {
         if (q->started && !q->broken && q->has_addr) {
             vhost_queue_start(q);
-        } else {
-            q->map = q->device->map;
         }
         return;
     }
-
-    vhost_queue_lock(q);
-    const char *wrong = map_ring(q);
-    if (!wrong && q->unmapped) {
-        /* What was taken off the ring before and not given back is still
-         * there. */
-        q->next_avail = q->next_used;
-        q->n_held = 0;
-    }
-    q->ready = !wrong;
-    q->unmapped = wrong;
-    vhost_queue_unlock(q);
     if (wrong) {
         log_unmapped(q, wrong);
     } else if (q->device->iotlb) {
@@ -355,8 +359,8 @@ vhost_queue_set_call_fd(struct vhost_queue *q, int fd)
     }
 }
 
-/* Dirty logging began or ended, which is all that may change in the features of
- * a ring at work. */
+/* Dirty logging began or ended, which is all that may change in the features
+ * of a ring at work. */
 void
 vhost_queue_set_logging(struct vhost_queue *q)
 {
@@ -392,7 +396,7 @@ vhost_queue_miss(struct vhost_queue *q, uint64_t addr, uint8_t access)
 void
 vhost_queue_break(struct vhost_queue *q, const char *reason)
 {
-    q->ready = false;
+    q->ready = q->unmapped = false;
     q->broken = true;
     VLOG_WARN_RL(&rl, "%s: virtqueue %u stopped: %s; it starts again when the "
                  "guest resets the device", q->device->name, q->index, reason);

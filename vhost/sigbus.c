@@ -6,18 +6,20 @@
  * go on: what it reads are zeros, what it writes nobody sees.  The control
  * thread then drops the device's front-end.
  *
- * The list of guards is read by the handler, in a thread that is online: it
- * touched guest memory.  So a guard may be freed after vhost_synchronize(),
- * which whoever unmaps the memory has called anyway. */
+ * The handler reads the list of guards without a lock; who removes one waits
+ * until no handler runs. */
 #include <config.h>
 #include "vhost/memory.h"
 #include "vhost/device.h"
 
+#include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 
 #include "openvswitch/thread.h"
+#include "ovs-atomic.h"
 #include "util.h"
 
 struct vhost_guard {
@@ -29,6 +31,7 @@ struct vhost_guard {
 
 static struct ovs_mutex mutex = OVS_MUTEX_INITIALIZER;  /* For writers. */
 static struct vhost_guard *guards;
+static unsigned int n_handlers; /* Atomic. */
 static struct sigaction old_action;
 
 struct vhost_guard *
@@ -58,27 +61,44 @@ vhost_guard_remove(struct vhost_guard *guard)
     ovs_mutex_unlock(&mutex);
 
     /* Another device's fault may be walking past this guard just now. */
-    vhost_synchronize();
+    atomic_thread_fence(memory_order_seq_cst);
+    while (__atomic_load_n(&n_handlers, __ATOMIC_ACQUIRE)) {
+        sched_yield();
+    }
     free(guard);
 }
 
-static void
-handle_sigbus(int sig, siginfo_t *info, void *context)
+/* Replaces the memory around 'addr' if it's guarded.  Returns true if so. */
+static bool
+replace_memory(const uint8_t *addr)
 {
-    const uint8_t *addr = info->si_addr;
-
     for (struct vhost_guard *g = __atomic_load_n(&guards, __ATOMIC_ACQUIRE);
          g; g = __atomic_load_n(&g->next, __ATOMIC_ACQUIRE)) {
         if (addr >= g->start && addr < g->start + g->len) {
             if (mmap(g->start, g->len, PROT_READ | PROT_WRITE,
                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
                      -1, 0) == MAP_FAILED) {
-                break;
+                return false;
             }
             __atomic_store_n(&g->dev->broken, true, __ATOMIC_RELEASE);
             vhost_control_wake();
-            return;
+            return true;
         }
+    }
+    return false;
+}
+
+static void
+handle_sigbus(int sig, siginfo_t *info, void *context)
+{
+    int saved_errno = errno;
+
+    __atomic_add_fetch(&n_handlers, 1, __ATOMIC_SEQ_CST);
+    bool handled = replace_memory(info->si_addr);
+    __atomic_sub_fetch(&n_handlers, 1, __ATOMIC_RELEASE);
+    errno = saved_errno;
+    if (handled) {
+        return;
     }
 
     /* Not ours. */

@@ -26,6 +26,9 @@
 #include "util.h"
 #include "vhost/vhost.h"
 
+/* A lost wake-up is lost for ever; a busy machine only takes long. */
+#define PATIENCE_MS 10000
+
 struct queue {
     struct vhost_source source;
     char name[16];
@@ -211,17 +214,16 @@ queue_send(struct queue *q, unsigned int n)
     }
 }
 
-/* Waits until everything sent has been taken; it is an error if that takes
- * longer than 'ms' milliseconds. */
+/* Waits until everything sent has been taken. */
 static void
-queue_drain(struct queue *q, int ms)
+queue_drain(struct queue *q)
 {
-    uint64_t deadline = now_ns() + ms * UINT64_C(1000000);
+    uint64_t deadline = now_ns() + PATIENCE_MS * UINT64_C(1000000);
 
     while (queue_backlog(q)) {
         if (now_ns() > deadline) {
             fail("%s: %"PRIu64" packets were not taken within %d ms",
-                 q->name, queue_backlog(q), ms);
+                 q->name, queue_backlog(q), PATIENCE_MS);
         }
         sched_yield();
     }
@@ -346,7 +348,7 @@ test_wake(void)
     vhost_pool_add(pool, &q->source);
     while (now_ns() < end) {
         queue_send(q, 1 + random_range(3));
-        queue_drain(q, 1000);
+        queue_drain(q);
         spend(random_range(random_range(2) ? 300000 : 12000));
         n++;
     }
@@ -376,7 +378,7 @@ test_idle(void)
     }
     for (int i = 0; i < N; i++) {
         queue_send(queues[i], 1);
-        queue_drain(queues[i], 1000);
+        queue_drain(queues[i]);
     }
     usleep(100000);
 
@@ -426,7 +428,7 @@ churner_main(void *churner_)
             queue_send(q, 5);
         }
         if (random_range(2)) {
-            queue_drain(q, 2000);
+            queue_drain(q);
         }
 
         uint64_t start = now_ns();
@@ -477,7 +479,7 @@ test_churn(void)
     }
     feeder_stop(&feeder);
     for (size_t i = 0; i < ARRAY_SIZE(busy); i++) {
-        queue_drain(busy[i], 1000);
+        queue_drain(busy[i]);
         printf("%s: %"PRIu64" packets\n", busy[i]->name, queue_used(busy[i]));
         remove_queue(pool, busy[i]);
         queue_destroy(busy[i]);
@@ -519,7 +521,7 @@ test_fair(void)
            least / 1000, most / 1000);
     feeder_stop(&feeder);
     for (int i = 0; i < N; i++) {
-        queue_drain(queues[i], 1000);
+        queue_drain(queues[i]);
         remove_queue(pool, queues[i]);
         queue_destroy(queues[i]);
     }
@@ -543,7 +545,7 @@ test_flood(void)
         queue_kick(evil);
         if (!(++n % 1024)) {
             queue_send(good, 1);
-            queue_drain(good, 1000);
+            queue_drain(good);
         }
     }
     uint64_t elapsed = now_ns() - start;
@@ -563,7 +565,7 @@ test_flood(void)
         fail("the thread goes on waking up");
     }
     queue_send(evil, 1);
-    queue_drain(evil, 1000);
+    queue_drain(evil);
     remove_queue(pool, evil);
     remove_queue(pool, good);
     queue_destroy(evil);
@@ -587,8 +589,8 @@ test_unwatchable(void)
         queue_send(none, 1);
         queue_send(file, 1);
         usleep(random_range(5000));
-        queue_drain(none, 100);
-        queue_drain(file, 100);
+        queue_drain(none);
+        queue_drain(file);
     }
     remove_queue(pool, none);
     remove_queue(pool, file);
@@ -607,7 +609,7 @@ test_balance(void)
     struct queue *queues[N];
     struct vhost_thread_stats *stats;
     struct feeder feeder;
-    uint64_t deadline = now_ns() + UINT64_C(10000000000);
+    uint64_t deadline = now_ns() + 3 * PATIENCE_MS * UINT64_C(1000000);
     char *error;
     size_t n;
 
@@ -629,13 +631,13 @@ test_balance(void)
             break;
         }
         if (now_ns() > deadline) {
-            fail("%u and %u sources after 10 s", a, b);
+            fail("%u and %u sources, and that is all", a, b);
         }
         usleep(10000);
     }
     feeder_stop(&feeder);
     for (int i = 0; i < N; i++) {
-        queue_drain(queues[i], 1000);
+        queue_drain(queues[i]);
         remove_queue(pool, queues[i]);
         queue_destroy(queues[i]);
     }
@@ -682,7 +684,7 @@ test_synchronize(void)
         queue_destroy(queues[i]);
     }
     vhost_pool_destroy(pool);
-    if (took[N / 2] > 1000000) {
+    if (took[N / 2] > 1000000) { /* A median: the machine may be busy. */
         fail("too slow");
     }
 }
@@ -786,7 +788,7 @@ bench_latency(void)
         if (!rates[r]) {
             usleep(2000000);
         }
-        queue_drain(q, 1000);
+        queue_drain(q);
         double cpu = (cpu_seconds(RUSAGE_SELF) - cpu_seconds(RUSAGE_THREAD)
                       - before) * 1e11 / (now_ns() - start);
         struct vhost_thread_stats stats = thread_stats(pool);

@@ -18,6 +18,7 @@
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -79,14 +80,16 @@ rarp(struct vhost_device *dev OVS_UNUSED, const uint8_t mac[6],
     __atomic_add_fetch(&n_rarps, 1, __ATOMIC_SEQ_CST);
 }
 
-static const struct vhost_device_ops ops = { .receive = receive, .rarp = rarp };
+static const struct vhost_device_ops ops = {
+    .receive = receive, .rarp = rarp,
+};
 
 static struct vhost_device_config
 device_config(void)
 {
     return (struct vhost_device_config) {
         .name = "port", .path = path, .uid = -1, .gid = -1, .mode = -1,
-        .max_queue_pairs = 2, .pool = pool, .ops = &ops,
+        .max_queue_pairs = 2, .pool = pool, .ops = &ops, .iommu = true,
     };
 }
 
@@ -148,6 +151,45 @@ frames(void)
     unsigned int n = n_frames;
     ovs_mutex_unlock(&mutex);
     return n;
+}
+
+/* --- What the guest sends --- */
+
+static void
+fill_frame(struct front_end *fe, uint64_t addr, uint8_t seed, size_t len)
+{
+    uint8_t *p = fe_at(fe, addr);
+
+    memset(p, 0, HDR);
+    for (size_t i = 0; i < len; i++) {
+        p[HDR + i] = seed + i;
+    }
+}
+
+/* Expects the next frame to have 'len' bytes from 'seed' on. */
+static void
+expect_frame(unsigned int before, uint8_t seed, size_t len)
+{
+    FE_AWAIT(frames() == before + 1);
+    ovs_mutex_lock(&mutex);
+    FE_CHECK(frame_len == len);
+    for (size_t i = 0; i < len; i++) {
+        FE_CHECK(frame[i] == (uint8_t) (seed + i));
+    }
+    ovs_mutex_unlock(&mutex);
+}
+
+/* Sends a frame that is in order, to see that the queue works. */
+static void
+expect_works(struct front_end *fe)
+{
+    struct fe_ring *r = &fe->rings[1];
+    unsigned int before = frames();
+
+    fill_frame(fe, fe_buffer(9), 77, 100);
+    fe_desc(r, 0, fe_buffer(9), HDR + 100, 0, 0);
+    fe_offer(r, 0);
+    expect_frame(before, 77, 100);
 }
 
 /* --- Sockets --- */
@@ -243,9 +285,11 @@ test_bad_messages(void)
     uint64_t u64 = 0;
     int fds[32];
 
+    /* Once all threads have begun to work, they have what they need open. */
     create_device();
-    fe_connect(&fe, path);
-    FE_AWAIT(status().connected);
+    fe_start(&fe, path, SPLIT, 2);
+    FE_AWAIT(status().running);
+    expect_works(&fe);
     fe_close(&fe);
     FE_AWAIT(!status().connected);
     unsigned int n_fds = count_fds();
@@ -378,43 +422,6 @@ test_messages(void)
 }
 
 /* --- Transmit queues --- */
-
-static void
-fill_frame(struct front_end *fe, uint64_t addr, uint8_t seed, size_t len)
-{
-    uint8_t *p = fe_at(fe, addr);
-
-    memset(p, 0, HDR);
-    for (size_t i = 0; i < len; i++) {
-        p[HDR + i] = seed + i;
-    }
-}
-
-/* Expects the next frame to have 'len' bytes from 'seed' on. */
-static void
-expect_frame(unsigned int before, uint8_t seed, size_t len)
-{
-    FE_AWAIT(frames() == before + 1);
-    ovs_mutex_lock(&mutex);
-    FE_CHECK(frame_len == len);
-    for (size_t i = 0; i < len; i++) {
-        FE_CHECK(frame[i] == (uint8_t) (seed + i));
-    }
-    ovs_mutex_unlock(&mutex);
-}
-
-/* Sends a frame that is in order, to see that the queue works. */
-static void
-expect_works(struct front_end *fe)
-{
-    struct fe_ring *r = &fe->rings[1];
-    unsigned int before = frames();
-
-    fill_frame(fe, fe_buffer(9), 77, 100);
-    fe_desc(r, 0, fe_buffer(9), HDR + 100, 0, 0);
-    fe_offer(r, 0);
-    expect_frame(before, 77, 100);
-}
 
 static void
 good_chains(uint64_t features)
@@ -946,7 +953,8 @@ test_stop_and_go(void)
 
 /* --- The dirty log --- */
 
-/* Page number of part 'part' (descriptors 0, device area 8) of ring 'index'. */
+/* Page number of part 'part' (descriptors 0, device area 8) of ring
+ * 'index'. */
 #define RING_PAGE(INDEX, PART) (FE_MEMORY / 2 / 4096 + (INDEX) * 16 + (PART))
 
 /* Expects the 'n' pages of 'pages' to be marked and no others, and clears all.
@@ -1108,6 +1116,7 @@ test_iotlb(void)
 
         /* Once invalidated it's asked for again; the ring, too. */
         send_iotlb(&fe, VHOST_IOTLB_INVALIDATE, IOVA, 2 * FE_MEMORY);
+        FE_AWAIT(!status().running);
         fe_desc(r, 0, IOVA + 0x1f00, HDR + 1000, 0, 0);
         fe_offer(r, 0);
         ANSWER_UNTIL(frames() == n + 2);
@@ -1129,6 +1138,72 @@ test_iotlb(void)
         FE_AWAIT(!status().connected);
         vhost_device_destroy(device);
     }
+}
+
+/* A number from /proc/self/status, in KiB. */
+static unsigned long
+process_status(const char *key)
+{
+    FILE *f = fopen("/proc/self/status", "r");
+    unsigned long value = 0;
+    char line[256];
+
+    while (fgets(line, sizeof line, f)) {
+        if (!strncmp(line, key, strlen(key))) {
+            value = strtoul(line + strlen(key) + 1, NULL, 10);
+        }
+    }
+    fclose(f);
+    return value;
+}
+
+static unsigned long
+cpu_us(void)
+{
+    struct rusage usage;
+
+    getrusage(RUSAGE_SELF, &usage);
+    return ((usage.ru_utime.tv_sec + usage.ru_stime.tv_sec) * 1000000ul
+            + usage.ru_utime.tv_usec + usage.ru_stime.tv_usec);
+}
+
+/* Many connected guests that do nothing cost no CPU and little memory. */
+static void
+test_idle(void)
+{
+    enum { N = 200 };
+    static struct vhost_device *devices[N];
+    static struct front_end fes[N];
+    char *base = path;
+    struct rlimit limit;
+
+    getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
+    unsigned long before = process_status("RssAnon");
+    for (int i = 0; i < N; i++) {
+        path = xasprintf("%s%d", base, i);
+        create_device();
+        devices[i] = device;
+        fe_start(&fes[i], path, i % 2 ? SPLIT : PACKED, 2);
+        FE_AWAIT(status().running);
+        free(path);
+    }
+    unsigned long each = (process_status("RssAnon") - before) / N;
+    printf("%lu KiB for each guest\n", each);
+    FE_CHECK(each <= 32);
+
+    usleep(200000);
+    unsigned long us = cpu_us();
+    usleep(2000000);
+    us = cpu_us() - us;
+    printf("%lu us of CPU in 2 s\n", us);
+    FE_CHECK(us <= 10000);
+    for (int i = 0; i < N; i++) {
+        vhost_device_destroy(devices[i]);
+        fe_close(&fes[i]);
+    }
+    path = base;
 }
 
 /* Connecting and leaving at any moment leaks nothing. */
@@ -1183,6 +1258,7 @@ static const struct test {
     { "truncated-memory", test_truncated_memory },
     { "dirty-log", test_dirty_log },
     { "iotlb", test_iotlb },
+    { "idle", test_idle },
     { "no-leaks", test_no_leaks },
 };
 
