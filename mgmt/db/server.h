@@ -48,6 +48,7 @@ struct server {
     bool read_only;
     bool monitor_cond;          /* Offer monitor_cond and ..._since. */
     bool reconfigure;           /* The remotes may have changed. */
+    bool trim;                  /* Much memory has just been freed. */
     unsigned int config_changes; /* remotes_count_changes() at the last
                                   * reconfiguration. */
     struct event *turn;         /* Runs server_finish_turn(). */
@@ -118,7 +119,8 @@ struct remote {
 struct remote_status {
     const char *state;
     int last_error;
-    unsigned int sec_since_connect, sec_since_disconnect; /* UINT_MAX: never. */
+    unsigned int sec_since_connect; /* UINT_MAX: never; so is the next. */
+    unsigned int sec_since_disconnect;
     bool is_connected;
     int n_connections;
     uint16_t bound_port;

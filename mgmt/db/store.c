@@ -28,7 +28,11 @@ VLOG_DEFINE_THIS_MODULE(store);
 
 /* What nobody waits for may gather for so long before it is written, since
  * most of what a commit costs doesn't depend on its size. */
-enum { GATHER_MS = 2, GATHER_BYTES = 256 * 1024 };
+enum {
+    GATHER_MS = 2,
+    GATHER_BYTES = 256 * 1024,
+    QUIET_MS = 20               /* But the first after a pause isn't kept. */
+};
 
 /* Transactions that the history keeps, 0 for none. */
 static unsigned int history_limit = 10000;
@@ -55,6 +59,7 @@ struct store {
     void *aux;
     bool is_durable;            /* Writer's: "synchronous" is FULL. */
     unsigned int n_batches;     /* Writer's: since the start. */
+    long long int last_written; /* Writer's: when, in ms. */
     bool doubtful;              /* Writer's: the last batch failed, but a
                                  * crash now might bring it back. */
 
@@ -72,7 +77,6 @@ struct store {
     uint64_t batch_ticket;      /* The last one in 'batch'. */
     bool batch_durable;
     bool urgent;                /* Someone waits for 'idle'. */
-    bool busy;                  /* The writer is writing. */
     bool exiting;
     uint64_t stored;            /* Tickets up to this are in the file. */
     struct error *error;        /* What went wrong after that, or NULL: then
@@ -171,13 +175,16 @@ write_batch(struct store *store, const struct ds *batch, bool durable)
     return NULL;
 }
 
-/* Lets more transactions come unless someone waits for those that there are. */
+/* Lets more transactions come unless someone waits for those already here. */
 static void
 gather(struct store *store) OVS_REQUIRES(store->mutex)
 {
     struct timespec until;
     int error = 0;
 
+    if (time_msec() - store->last_written > QUIET_MS) {
+        return;                 /* A single one, as it seems. */
+    }
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += GATHER_MS * 1000000;
     if (until.tv_nsec >= 1000000000) {
@@ -220,17 +227,16 @@ writer_main(void *store_)
         ticket = store->batch_ticket;
         durable = store->batch_durable;
         store->batch_durable = false;
-        store->busy = true;
         ovs_mutex_unlock(&store->mutex);
 
         error = write_batch(store, &batch, durable);
-        if (batch.allocated > 1024 * 1024) {
+        store->last_written = time_msec();
+        if (batch.allocated > 64 * 1024) {
             ds_destroy(&batch);
             ds_init(&batch);
         }
 
         ovs_mutex_lock(&store->mutex);
-        store->busy = false;
         if (error) {
             store->error = error;
         } else {
@@ -246,14 +252,15 @@ writer_main(void *store_)
     return NULL;
 }
 
-/* Waits until everything appended is in the file or has failed. */
+/* Waits until everything appended so far is in the file or has failed. */
 static void
 wait_idle(struct store *store) OVS_REQUIRES(store->mutex)
 {
+    uint64_t target = store->batch_ticket;
+
     store->urgent = true;
     pthread_cond_signal(&store->work);
-    while (store->busy
-           || (store->stored != store->batch_ticket && !store->error)) {
+    while (store->stored < target && !store->error) {
         ovs_mutex_cond_wait(&store->idle, &store->mutex);
     }
     store->urgent = false;
@@ -361,8 +368,8 @@ store_is_stored(const struct store *store, uint64_t ticket)
     return ticket <= store->settled;
 }
 
-/* Returns a copy of the error by which 'ticket', which is settled, failed, NULL
- * if it didn't.  To be asked right after store_run(). */
+/* Returns a copy of the error by which 'ticket', which is settled, failed,
+ * NULL if it didn't.  To be asked right after store_run(). */
 struct error *
 store_error(const struct store *store, uint64_t ticket)
 {
@@ -659,6 +666,20 @@ store_read(const char *file_name, struct db **dbp)
     return error;
 }
 
+/* Whether a restart resets 'column' of a row to its default.  A reference that
+ * must be there can't be, so it stays. */
+static bool
+is_reset(const struct column *column)
+{
+    const struct type *type = &column->type;
+
+    return (!column->persistent
+            && (!type->n_min
+                || !((type->key.type == ATOM_UUID && type->key.uuid.ref)
+                     || (type->value.type == ATOM_UUID
+                         && type->value.uuid.ref))));
+}
+
 /* Resets the ephemeral columns, as a restart does. */
 static struct error *
 reset_ephemeral(struct db *db)
@@ -674,7 +695,7 @@ reset_ephemeral(struct db *db)
         HMAP_FOR_EACH_SAFE (row, node, &db->by_number[i]->rows) {
             for (j = N_STD_COLUMNS; j < ts->n_columns; j++) {
                 const struct column *column = ts->columns[j];
-                if (!column->persistent
+                if (is_reset(column)
                     && !datum_is_default(row->fields[j], &column->type)) {
                     row = txn_modify(txn, row);
                     row_set(row, column, datum_default(&column->type));
@@ -700,9 +721,9 @@ load_txnid(struct store *store, struct db *db)
     sqlite3_finalize(stmt);
 }
 
-/* Opens a file to be served: reads it into '*dbp', whose 'store' keeps it up to
- * date.  'wake' is called by another thread when store_run() has something to
- * do. */
+/* Opens a file to be served: reads it into '*dbp', whose 'store' keeps it up
+ * to date.  'wake' is called by another thread when store_run() has something
+ * to do. */
 struct error *
 store_open(const char *file_name, struct db **dbp, void (*wake)(void *),
            void *aux)

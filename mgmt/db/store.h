@@ -13,8 +13,8 @@
  *
  * except that an unlimited set of UUIDs, such as Bridge.ports, is a table of
  * its own, here "Bridge.ports", of pairs (row, value), so that adding to a
- * large one writes little.  "_id" numbers the rows.  Ephemeral columns are kept
- * too: see history.h for why.
+ * large one writes little.  "_id" numbers the rows.  Ephemeral columns are
+ * kept too: see history.h for why.
  *
  * A thread of its own does the writing.  store_append() turns a transaction
  * into a list of what to write and returns at once; the thread takes all that
