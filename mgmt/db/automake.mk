@@ -84,10 +84,3 @@ SLUICE_DB_LDADD = mgmt/db/libsluicedb.a \
 	$(LIBEVENT_LIBS) $(JANSSON_LIBS) $(SQLITE_LIBS) $(OPENSSL_LIBS)
 mgmt_db_sluice_db_LDADD = $(SLUICE_DB_LDADD)
 mgmt_db_sluice_db_DEPENDENCIES = mgmt/db/libsluicedb.a $(LIBOPENVSWITCH_DB)
-
-# Fault injection into the store: see tests/db/faults.c.
-check_PROGRAMS += tests/db/faults
-tests_db_faults_SOURCES = tests/db/faults.c
-tests_db_faults_CFLAGS = $(mgmt_db_libsluicedb_a_CFLAGS)
-tests_db_faults_LDADD = $(SLUICE_DB_LDADD)
-tests_db_faults_DEPENDENCIES = $(mgmt_db_sluice_db_DEPENDENCIES)

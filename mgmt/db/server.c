@@ -282,6 +282,10 @@ server_open_db(struct server *server, const char *file_name)
     char *store_name;
     struct db *db;
 
+    if (!strncmp(file_name, "relay:", 6)) {
+        return error_new(NULL, "%s: this server doesn't relay other servers' "
+                         "databases", file_name);
+    }
     if (is_open(server, file_name)) {
         return error_new(NULL, "%s: already open", file_name);
     }

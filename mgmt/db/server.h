@@ -118,7 +118,8 @@ struct remote {
 struct remote_status {
     const char *state;
     int last_error;
-    unsigned int sec_since_connect, sec_since_disconnect; /* UINT_MAX: never. */
+    unsigned int sec_since_connect; /* UINT_MAX: never; so is the next. */
+    unsigned int sec_since_disconnect;
     bool is_connected;
     int n_connections;
     uint16_t bound_port;

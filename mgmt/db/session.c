@@ -223,8 +223,8 @@ write_output(struct session *s)
     return error;
 }
 
-/* Sends what has gathered, as far as that is possible without waiting; libevent
- * sees to the rest. */
+/* Sends what has gathered, as far as that is possible without waiting;
+ * libevent sees to the rest. */
 void
 session_flush(struct session *s)
 {

@@ -27,7 +27,7 @@ struct session {
     bool is_tls;
     struct json_stream input;
     struct ovs_list dirty_node; /* In server->dirty while 'dirty'. */
-    bool dirty;                 /* Has output that hasn't been tried to send. */
+    bool dirty;                 /* Has output not yet tried to send. */
     bool paused;                /* Isn't read from: has too much output. */
     bool closed;                /* To be destroyed at the turn's end. */
 

@@ -171,7 +171,7 @@ write_batch(struct store *store, const struct ds *batch, bool durable)
     return NULL;
 }
 
-/* Lets more transactions come unless someone waits for those that there are. */
+/* Lets more transactions come unless someone waits for those already here. */
 static void
 gather(struct store *store) OVS_REQUIRES(store->mutex)
 {
@@ -361,13 +361,21 @@ store_is_stored(const struct store *store, uint64_t ticket)
     return ticket <= store->settled;
 }
 
-/* Returns a copy of the error by which 'ticket', which is settled, failed, NULL
- * if it didn't.  To be asked right after store_run(). */
+/* Returns a copy of the error by which 'ticket', which is settled, failed,
+ * NULL if it didn't.  To be asked right after store_run(). */
 struct error *
 store_error(const struct store *store, uint64_t ticket)
 {
     return (store->failure && ticket >= store->failed_from
             ? error_clone(store->failure) : NULL);
+}
+
+/* Returns a copy of the error with which writing failed last, NULL if it has
+ * succeeded since. */
+struct error *
+store_failure(const struct store *store)
+{
+    return error_clone(store->failure);
 }
 
 /* Puts the old version of a row back. */
@@ -418,10 +426,11 @@ undo_commits(struct store *store, struct db *db)
         forget_commit(c);
     }
     if (n) {
+        static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
         char *s = error_to_string(store->failure);
-        VLOG_ERR("%s; undid %u transactions, of which clients already have "
-                 "been told that %u succeeded (they didn't ask for "
-                 "durability)", s, n, n_promised);
+        VLOG_ERR_RL(&rl, "%s; undid %u transactions, of which clients already "
+                    "have been told that %u succeeded (they didn't ask for "
+                    "durability)", s, n, n_promised);
         free(s);
     }
 }
@@ -691,9 +700,9 @@ load_txnid(struct store *store, struct db *db)
     sqlite3_finalize(stmt);
 }
 
-/* Opens a file to be served: reads it into '*dbp', whose 'store' keeps it up to
- * date.  'wake' is called by another thread when store_run() has something to
- * do. */
+/* Opens a file to be served: reads it into '*dbp', whose 'store' keeps it up
+ * to date.  'wake' is called by another thread when store_run() has something
+ * to do. */
 struct error *
 store_open(const char *file_name, struct db **dbp, void (*wake)(void *),
            void *aux)
