@@ -3,6 +3,7 @@
 #include "mgmt/db/server.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <sys/stat.h>
 
 #include "mgmt/db/import.h"
@@ -74,6 +75,10 @@ finish_turn(evutil_socket_t fd OVS_UNUSED, short what OVS_UNUSED,
     }
     LIST_FOR_EACH_SAFE (s, node, &server->closed) {
         session_destroy(s);
+    }
+    if (server->trim) {
+        server->trim = false;
+        malloc_trim(0);
     }
     if (server->exiting) {
         event_base_loopbreak(server->base);

@@ -48,6 +48,7 @@ struct server {
     bool read_only;
     bool monitor_cond;          /* Offer monitor_cond and ..._since. */
     bool reconfigure;           /* The remotes may have changed. */
+    bool trim;                  /* Much memory has just been freed. */
     unsigned int config_changes; /* remotes_count_changes() at the last
                                   * reconfiguration. */
     struct event *turn;         /* Runs server_finish_turn(). */

@@ -46,7 +46,7 @@ sql_open(const char *file_name, int flags, sqlite3 **db)
                              | SQLITE_OPEN_EXRESCODE, NULL);
     if (!rc) {
         sqlite3_busy_timeout(*db, 10000);
-        rc = sql_exec(*db, "PRAGMA cache_size=-4096");
+        rc = sql_exec(*db, "PRAGMA cache_size=-2048");
     }
     return rc;
 }

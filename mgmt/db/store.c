@@ -72,7 +72,6 @@ struct store {
     uint64_t batch_ticket;      /* The last one in 'batch'. */
     bool batch_durable;
     bool urgent;                /* Someone waits for 'idle'. */
-    bool busy;                  /* The writer is writing. */
     bool exiting;
     uint64_t stored;            /* Tickets up to this are in the file. */
     struct error *error;        /* What went wrong after that, or NULL: then
@@ -220,17 +219,15 @@ writer_main(void *store_)
         ticket = store->batch_ticket;
         durable = store->batch_durable;
         store->batch_durable = false;
-        store->busy = true;
         ovs_mutex_unlock(&store->mutex);
 
         error = write_batch(store, &batch, durable);
-        if (batch.allocated > 1024 * 1024) {
+        if (batch.allocated > 64 * 1024) {
             ds_destroy(&batch);
             ds_init(&batch);
         }
 
         ovs_mutex_lock(&store->mutex);
-        store->busy = false;
         if (error) {
             store->error = error;
         } else {
@@ -246,14 +243,15 @@ writer_main(void *store_)
     return NULL;
 }
 
-/* Waits until everything appended is in the file or has failed. */
+/* Waits until everything appended so far is in the file or has failed. */
 static void
 wait_idle(struct store *store) OVS_REQUIRES(store->mutex)
 {
+    uint64_t target = store->batch_ticket;
+
     store->urgent = true;
     pthread_cond_signal(&store->work);
-    while (store->busy
-           || (store->stored != store->batch_ticket && !store->error)) {
+    while (store->stored < target && !store->error) {
         ovs_mutex_cond_wait(&store->idle, &store->mutex);
     }
     store->urgent = false;
