@@ -105,6 +105,14 @@ datapath_port(const struct datapath *dp, odp_port_t number)
 /* Returns true if 'dp' is for tests, with dummy devices. */
 bool datapath_is_dummy(const struct datapath *);
 
+/* What libofproto is told that the thread of a flow of 'dp' is: none, since
+ * all threads share the flows, but in tests the main loop. */
+static inline unsigned int
+datapath_pmd_id(const struct datapath *dp)
+{
+    return datapath_is_dummy(dp) ? NON_PMD_CORE_ID : PMD_ID_NULL;
+}
+
 /* Registers the dpif classes (dpif-provider.c; 'dummy' as datapath_init()'s),
  * the netdev classes, and the unixctl commands. */
 void dpif_provider_register(const char *dummy);
@@ -197,7 +205,7 @@ struct dp_thread {
     unsigned int n_views;
     struct generic_view *views;     /* DP_MAX_VIEWS elements. */
 
-    struct microflow_cache *cache;  /* Only with the fast path, as 'stats'. */
+    struct microflow_cache *cache;  /* Only with the fast path. */
     struct megaflow_stats *stats;
     struct port_counters *counters; /* By port index. */
     struct cache_counters cache_counters;
