@@ -232,7 +232,7 @@ for_each_transaction(const char *file_name,
                                 const char *comment, const char *undo,
                                 void *aux), void *aux)
 {
-    sqlite3_stmt *stmt;
+    sqlite3_stmt *stmt = NULL;
     sqlite3 *sql;
 
     if (sql_open(file_name, SQLITE_OPEN_READONLY, &sql)

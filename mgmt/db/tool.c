@@ -363,7 +363,7 @@ do_backup(struct ovs_cmdl_context *ctx)
 static void
 check_sqlite(const char *name)
 {
-    sqlite3_stmt *stmt;
+    sqlite3_stmt *stmt = NULL;
     sqlite3 *sql;
 
     if (sql_open(name, SQLITE_OPEN_READONLY, &sql)
