@@ -2,6 +2,7 @@
 noinst_LIBRARIES += datapath/libdatapath.a
 datapath_libdatapath_a_SOURCES = \
 	datapath/actions.c \
+	datapath/atomic.h \
 	datapath/bond-map.c \
 	datapath/bond-map.h \
 	datapath/closer.c \

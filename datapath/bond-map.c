@@ -18,7 +18,7 @@ struct bond_map {
     struct cmap_node node;          /* In datapath.bonds. */
     uint32_t id;
     odp_port_t members[BOND_BUCKETS];
-    atomic_uint_fast64_t n_bytes[BOND_BUCKETS];
+    atomic_uint64_t n_bytes[BOND_BUCKETS];
 };
 
 static struct bond_map *

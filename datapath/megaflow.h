@@ -24,13 +24,13 @@
 #ifndef MEGAFLOW_H
 #define MEGAFLOW_H 1
 
-#include <stdatomic.h>
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
 #include "cmap.h"
 #include "classifier.h"
+#include "datapath/atomic.h"
 #include "datapath/flow-key.h"
 #include "openvswitch/list.h"
 #include "openvswitch/match.h"
@@ -101,16 +101,17 @@ struct megaflow *megaflow_find(struct megaflow_table *, const ovs_u128 *);
 /* Adds a flow with 'match', whose in_port must be exact, and 'program', which
  * it takes over unless it fails.  Returns 0 or EEXIST (a flow has that masked
  * key already: the first one stays), ENOSPC (MEGAFLOW_MAX reached), EINVAL. */
-int megaflow_add(struct megaflow_table *, const struct match *,
+int megaflow_add(struct megaflow_table *table, const struct match *,
                  const ovs_u128 *ufid, struct program *)
     OVS_REQUIRES(table->mutex);
 
 /* Replaces the program of 'flow', freeing the old one after a grace period. */
-void megaflow_set_program(struct megaflow *, struct program *)
-    OVS_REQUIRES(table->mutex);
+void megaflow_set_program(struct megaflow *flow, struct program *)
+    OVS_REQUIRES(flow->table->mutex);
 
 /* Removes 'flow' from its table and frees it after a grace period. */
-void megaflow_remove(struct megaflow *) OVS_REQUIRES(table->mutex);
+void megaflow_remove(struct megaflow *flow)
+    OVS_REQUIRES(flow->table->mutex);
 
 /* Puts the subtables that are used most first; call it now and then. */
 void megaflow_table_sort(struct megaflow_table *, long long int now);
@@ -118,10 +119,10 @@ void megaflow_table_sort(struct megaflow_table *, long long int now);
 /* --- Statistics ---------------------------------------------------------- */
 
 struct megaflow_stats {
-    atomic_uint_fast64_t n_packets;
-    atomic_uint_fast64_t n_bytes;
+    atomic_uint64_t n_packets;
+    atomic_uint64_t n_bytes;
     atomic_llong used;              /* time_msec() of the last packet. */
-    atomic_uint_fast16_t tcp_flags;
+    atomic_uint16_t tcp_flags;
 } __attribute__((aligned(32)));
 
 /* A thread's statistics of all flows; index it by megaflow.index.  Threads

@@ -149,19 +149,19 @@ struct output {
 
 /* A port's counters in one thread. */
 struct port_counters {
-    atomic_uint_fast64_t rx_packets, rx_bytes;
-    atomic_uint_fast64_t tx_packets, tx_bytes;
-    atomic_uint_fast64_t drops[N_DROP_REASONS];
+    atomic_uint64_t rx_packets, rx_bytes;
+    atomic_uint64_t tx_packets, tx_bytes;
+    atomic_uint64_t drops[N_DROP_REASONS];
 };
 
 /* A thread's counters of the flow cache. */
 struct cache_counters {
-    atomic_uint_fast64_t same;      /* Same flow key as the packet before. */
-    atomic_uint_fast64_t microflow; /* Found in the microflow cache... */
-    atomic_uint_fast64_t megaflow;  /* ...in the megaflow table... */
-    atomic_uint_fast64_t miss;      /* ...or nowhere: upcall. */
-    atomic_uint_fast64_t lost;      /* Upcalls that were refused. */
-    atomic_uint_fast64_t generic;   /* Packets linearised. */
+    atomic_uint64_t same;      /* Same flow key as the packet before. */
+    atomic_uint64_t microflow; /* Found in the microflow cache... */
+    atomic_uint64_t megaflow;  /* ...in the megaflow table... */
+    atomic_uint64_t miss;      /* ...or nowhere: upcall. */
+    atomic_uint64_t lost;      /* Upcalls that were refused. */
+    atomic_uint64_t generic;   /* Packets linearised. */
 };
 
 /* A packet put aside until the batch is done. */
@@ -240,7 +240,7 @@ void dp_thread_for_each(void (*cb)(struct dp_thread *, void *aux), void *aux);
 
 /* Adds 'n' to a counter that only the calling thread writes. */
 static inline void
-counter_add(atomic_uint_fast64_t *counter, uint64_t n)
+counter_add(atomic_uint64_t *counter, uint64_t n)
 {
     atomic_store_explicit(counter,
                           atomic_load_explicit(counter, memory_order_relaxed)

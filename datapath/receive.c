@@ -20,7 +20,6 @@
 #include "timeval.h"
 #include "util.h"
 
-COVERAGE_DEFINE(datapath_microflow_stale);
 
 /* What parse() found. */
 enum parse_result {

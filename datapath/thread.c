@@ -74,8 +74,8 @@ static void
 counters_add(struct port_counters *sum, const struct port_counters *c)
 {
     /* All members are counters of one type. */
-    atomic_uint_fast64_t *s = (atomic_uint_fast64_t *) sum;
-    const atomic_uint_fast64_t *x = (const atomic_uint_fast64_t *) c;
+    atomic_uint64_t *s = (atomic_uint64_t *) sum;
+    const atomic_uint64_t *x = (const atomic_uint64_t *) c;
 
     for (size_t i = 0; i < sizeof *sum / sizeof *s; i++) {
         counter_add(&s[i], atomic_load_explicit(&x[i], memory_order_relaxed));
@@ -85,8 +85,8 @@ counters_add(struct port_counters *sum, const struct port_counters *c)
 static void
 cache_counters_add(struct cache_counters *sum, const struct cache_counters *c)
 {
-    atomic_uint_fast64_t *s = (atomic_uint_fast64_t *) sum;
-    const atomic_uint_fast64_t *x = (const atomic_uint_fast64_t *) c;
+    atomic_uint64_t *s = (atomic_uint64_t *) sum;
+    const atomic_uint64_t *x = (const atomic_uint64_t *) c;
 
     for (size_t i = 0; i < sizeof *sum / sizeof *s; i++) {
         counter_add(&s[i], atomic_load_explicit(&x[i], memory_order_relaxed));

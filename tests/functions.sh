@@ -304,3 +304,39 @@ guest () {
     python3 "$abs_srcdir/guest/exec" -t $((seconds * SLUICE_TEST_PATIENCE)) \
         "$OVS_RUNDIR/$name.agent" "$*"
 }
+
+# ------------------------------------------------------ More hosts, OVN -----
+
+# on_host HOST COMMAND...: executes COMMAND on a further host: with HOST's
+# namespace as $MACHINE and its own run directory and databases, in ./HOST.
+# So `on_host h1 db_start', `on_host h1 ovs-vsctl show', `on_host h1 ns_add a'.
+on_host () {
+    local -x MACHINE=$MACHINE-$1 OVS_RUNDIR=$OVS_RUNDIR/$1
+    local -x OVN_RUNDIR=$OVS_RUNDIR OVS_LOGDIR=$PWD/$1 OVN_LOGDIR=$PWD/$1
+    local -x OVS_DBDIR=$PWD/$1 OVS_SYSCONFDIR=$PWD/$1
+    (cd "$1" && shift && "$@")
+}
+
+# host_add NAME...: further hosts.
+host_add () {
+    local host
+    for host; do
+        mkdir "$host" "$OVS_RUNDIR/$host" && ns_add "$host" || return 1
+    done
+}
+
+# ovn_start: OVN's databases, in ./nb.db and ./sb.db on $OVS_RUNDIR/ovn.sock,
+# and its northd.
+ovn_start () {
+    local name
+    export OVN_RUNDIR=$OVS_RUNDIR OVN_NB_DB=unix:$OVS_RUNDIR/ovn.sock
+    export OVN_SB_DB=$OVN_NB_DB
+    for name in nb sb; do
+        ovsdb-tool create $name.db "$foreign/usr/share/ovn/ovn-$name.ovsschema" \
+            || return 1
+    done
+    start ovn-db ovsdb-server nb.db sb.db --remote=p$OVN_NB_DB \
+        --unixctl="$OVS_RUNDIR/ovn-db.ctl"
+    await ovn-nbctl --no-leader-only init && await ovn-sbctl --no-leader-only init &&
+    start northd ovn-northd --unixctl="$OVS_RUNDIR/northd.ctl"
+}
