@@ -461,9 +461,9 @@ vhost_pool_set_threads(struct vhost_pool *pool, unsigned int n_threads,
         return error;
     }
     for (unsigned int i = 0; i < n_cpus; i++) {
-        if (!CPU_ISSET(cpus[i], &pool->all_cpus)) {
-            *errp = xasprintf("CPU %d of list \"%s\" does not exist or is not "
-                              "for this process", cpus[i], cpu_list);
+        if (cpus[i] >= sysconf(_SC_NPROCESSORS_CONF)) {
+            *errp = xasprintf("CPU %d of list \"%s\" does not exist",
+                              cpus[i], cpu_list);
             return EINVAL;
         }
     }

@@ -236,12 +236,27 @@ fill(struct filling *f, const struct vhost_packet *packet)
     return fill_slow(f, packet);
 }
 
+/* Fetches the line at 'p' for writing.  The compiler's own prefetch for writing
+ * asks for a shared line unless it may assume PRFCHW, and then the first store
+ * has to ask the other core again: that was 40 % of all cycles at 64 bytes with
+ * the generator on a distant core.  (Processors without PRFCHW take the
+ * instruction for a no-op.) */
+static inline void
+prefetch_for_write(const uint8_t *p)
+{
+#ifdef __x86_64__
+    asm volatile("prefetchw %0" : : "m" (*p));
+#else
+    __builtin_prefetch(p, 1);
+#endif
+}
+
 static inline void
 prefetch_range(const uint8_t *data, size_t n, bool write)
 {
     for (size_t ofs = 0; ofs < n; ofs += 64) {
         if (write) {
-            __builtin_prefetch(data + ofs, 1);
+            prefetch_for_write(data + ofs);
         } else {
             __builtin_prefetch(data + ofs, 0);
         }

@@ -252,6 +252,7 @@ bridges_create_ofprotos(void)
                         ovs_strerror(error));
             br->ofproto = NULL;
         } else {
+            settings_configure_type(br->type);
             bridge_mark(br, BRIDGE_ALL);
             seq_change(connectivity_seq_get());
         }

@@ -67,6 +67,18 @@ settings_update(const struct ovsrec_open_vswitch *root)
     stats_interval_changed();
 }
 
+/* Applies the daemon-wide configuration to the datapath of 'type', which there
+ * may not have been before: settings_update() reaches those that exist. */
+void
+settings_configure_type(const char *type)
+{
+    const struct ovsrec_open_vswitch *root = root_row();
+
+    if (root) {
+        ofproto_type_set_config(type, &root->other_config);
+    }
+}
+
 static void
 write_enumeration(const struct ovsrec_open_vswitch *root,
                   void (*enumerate)(struct sset *),
