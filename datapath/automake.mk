@@ -36,6 +36,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/netdev-vhost.c \
 	datapath/netdev-vhost.h \
 	datapath/offload.c \
+	datapath/port-netdev.c \
+	datapath/port-netdev.h \
 	datapath/port-packet.c \
 	datapath/port-tap.c \
 	datapath/port-vhost.c \

@@ -133,7 +133,7 @@ datapath_register(void)
 }
 
 void
-datapath_init(const char *rundir)
+datapath_init(const char *rundir, const char *dummy)
 {
     const struct vhost_pool_config config = {
         .n_threads = 1,
@@ -150,7 +150,7 @@ datapath_init(const char *rundir)
     if (vhost_pool_create(&config, &pool, &err)) {
         VLOG_FATAL("cannot start service threads: %s", err);
     }
-    dpif_provider_register();
+    dpif_provider_register(dummy);
     datapath_unixctl_init();
 }
 

@@ -17,8 +17,12 @@ void datapath_register(void);
 /* Registers the dpif providers and starts the service threads.
  * Call once, from the main thread, after datapath_register() and fork and before
  * the first bridge.
- * 'rundir' is where sockets and ring state go; it must outlive the datapath. */
-void datapath_init(const char *rundir);
+ * 'rundir' is where sockets and ring state go; it must outlive the datapath.
+ *
+ * 'dummy' is NULL or, for tests, what dummy_enable() has been called with: then
+ * there are datapaths of type "dummy", too, in which all devices are dummies,
+ * and in place of "system" (if it is "system") or of all (if "override"). */
+void datapath_init(const char *rundir, const char *dummy);
 
 /* Stops the service threads.  All datapaths must have been closed. */
 void datapath_exit(void);

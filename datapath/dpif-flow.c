@@ -114,6 +114,12 @@ find_flow_by_attrs(struct datapath *dp, const ovs_u128 *ufid,
     return find_flow(dp, ufid, &flow);
 }
 
+static const struct datapath *
+flow_datapath(const struct megaflow *flow)
+{
+    return CONTAINER_OF(flow->table, struct datapath, flows);
+}
+
 /* Fills in 'out' with 'flow', putting key and mask into 'key' and 'mask'.  The
  * actions are not copied: they are valid until the caller quiesces. */
 static void
@@ -147,9 +153,62 @@ flow_to_dpif(const struct megaflow *flow, struct ofpbuf *key,
     }
     out->ufid = flow->info->ufid;
     out->ufid_present = true;
-    out->pmd_id = PMD_ID_NULL;
+    out->pmd_id = datapath_pmd_id(flow_datapath(flow));
     out->attrs.dp_layer = "ovs";
     megaflow_get_stats(flow, &out->stats);
+}
+
+/* Logs, if anybody wants to see it, that a flow has been added or, if 'old' is
+ * the program that it had, modified.  In the words and under the name of the
+ * module that Open vSwitch's user-space datapath does it with: people know
+ * `vlog/set dpif_netdev:dbg', and scripts read what comes. */
+void
+dpif_flow_log_change(const struct match *match, const ovs_u128 *ufid,
+                     const struct program *old, const struct nlattr *actions,
+                     size_t actions_len)
+{
+    static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(600, 600);
+    const struct vlog_module *module = vlog_module_from_name("dpif_netdev");
+
+    if (!module || !vlog_is_enabled(module, VLL_DBG)
+        || vlog_should_drop(module, VLL_DBG, &rl)) {
+        return;
+    }
+
+    struct odp_flow_key_parms parms = {
+        .flow = &match->flow,
+        .mask = &match->wc.masks,
+        .support = support,
+    };
+    struct flow masked = match->flow;
+    struct ds s = DS_EMPTY_INITIALIZER;
+    struct ofpbuf key, mask;
+    ovs_u128 mega_ufid;
+
+    flow_zero_wildcards(&masked, &match->wc);
+    odp_flow_key_hash(&masked, sizeof masked, &mega_ufid);
+    ofpbuf_init(&key, 0);
+    ofpbuf_init(&mask, 0);
+    odp_flow_key_from_flow(&parms, &key);
+    parms.key_buf = &key;
+    odp_flow_key_from_mask(&parms, &mask);
+
+    ds_put_cstr(&s, old ? "flow_mod: " : "flow_add: ");
+    odp_format_ufid(ufid, &s);
+    ds_put_cstr(&s, " mega_");
+    odp_format_ufid(&mega_ufid, &s);
+    ds_put_char(&s, ' ');
+    odp_flow_format(key.data, key.size, mask.data, mask.size, NULL, &s, false);
+    if (old) {
+        ds_put_cstr(&s, ", old_actions:");
+        format_odp_actions(&s, old->actions, old->actions_len, NULL);
+    }
+    ds_put_cstr(&s, ", actions:");
+    format_odp_actions(&s, actions, actions_len, NULL);
+    vlog(module, VLL_DBG, "%s", ds_cstr(&s));
+    ds_destroy(&s);
+    ofpbuf_uninit(&key);
+    ofpbuf_uninit(&mask);
 }
 
 /* --- Put, get, delete ------------------------------------------------------ */
@@ -164,6 +223,10 @@ flow_modify(struct megaflow *flow, const struct dpif_flow_put *put)
     if (put->stats) {
         megaflow_get_stats(flow, put->stats);
     }
+    dpif_flow_log_change(&flow->info->match, &flow->info->ufid,
+                         ovsrcu_get_protected(struct program *,
+                                              &flow->program),
+                         put->actions, put->actions_len);
     megaflow_set_program(flow, program_create(put->actions,
                                               put->actions_len));
     /* Threads count in arrays of their own, which only they write. */
@@ -199,6 +262,9 @@ flow_put(struct datapath *dp, const struct dpif_flow_put *put)
         error = megaflow_add(&dp->flows, &match, &ufid, program);
         if (error) {
             program_destroy(program);
+        } else {
+            dpif_flow_log_change(&match, &ufid, NULL, put->actions,
+                                 put->actions_len);
         }
     } else {
         error = ENOENT;

@@ -23,6 +23,11 @@ dpif_datapath(const struct dpif *dpif)
 void dpif_flow_init_class(struct dpif_class *);
 void dpif_conntrack_init_class(struct dpif_class *);
 
+/* Logs that a flow has been added or modified: see dpif-flow.c. */
+void dpif_flow_log_change(const struct match *, const ovs_u128 *ufid,
+                          const struct program *old,
+                          const struct nlattr *actions, size_t actions_len);
+
 /* Makes a miss upcall of 'packet', which it takes over, with its key in
  * 'buf'. */
 int dpif_flow_make_upcall(struct dp_packet *packet, struct dpif_upcall *,

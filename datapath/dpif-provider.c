@@ -15,6 +15,7 @@
 #include "datapath/bond-map.h"
 #include "datapath/meter.h"
 #include "datapath/netdev-tap.h"
+#include "datapath/port-netdev.h"
 #include "datapath/program.h"
 #include "datapath/upcall-queue.h"
 #include "dpif-netdev.h"
@@ -27,12 +28,23 @@
 #include "seq.h"
 #include "smap.h"
 #include "timeval.h"
+#include "tnl-neigh-cache.h"
+#include "tnl-ports.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(dpif_provider);
 
-static struct dpif_class netdev_class;
-static struct dpif_class system_class;
+/* A type of datapaths. */
+struct provider {
+    struct dpif_class class;
+    bool dummy;                 /* Its ports are dummy devices. */
+};
+
+static struct provider providers[] = {
+    { .class.type = "netdev" },
+    { .class.type = "system" },
+    { .class.type = "dummy", .dummy = true },
+};
 
 /* All datapaths, by name.  Main thread, but for reading under the mutex. */
 static struct ovs_mutex datapaths_mutex = OVS_MUTEX_INITIALIZER;
@@ -144,7 +156,13 @@ provider_enumerate(struct sset *all, const struct dpif_class *class)
 static bool
 is_dummy(const struct dpif_class *class)
 {
-    return class != &netdev_class && class != &system_class;
+    return CONTAINER_OF(class, struct provider, class)->dummy;
+}
+
+bool
+datapath_is_dummy(const struct datapath *dp)
+{
+    return is_dummy(dp->class);
 }
 
 static const char *
@@ -213,11 +231,49 @@ provider_destroy(struct dpif *dpif)
     return 0;
 }
 
+/* Calls 'cb' for the ports that the main loop drives. */
+static void
+for_each_netdev_port(struct datapath *dp, void (*cb)(struct port *))
+{
+    struct shash_node *node;
+
+    SHASH_FOR_EACH (node, &dp->ports_by_name) {
+        struct port *port = node->data;
+
+        if (port->class == &port_netdev_class) {
+            cb(port);
+        }
+    }
+}
+
 static bool
 provider_run(struct dpif *dpif)
 {
-    megaflow_table_sort(&dpif_datapath(dpif)->flows, time_msec());
-    return false;
+    struct datapath *dp = dpif_datapath(dpif);
+
+    megaflow_table_sort(&dp->flows, time_msec());
+    if (datapath_is_dummy(dp)) {
+        for_each_netdev_port(dp, port_netdev_run);
+    }
+
+    /* What native tunnels lead to: neighbours and local addresses. */
+    tnl_neigh_cache_run();
+    tnl_port_map_run();
+    uint64_t seq = seq_read(tnl_conf_seq);
+    bool changed = seq != dp->last_tunnel_seq;
+    dp->last_tunnel_seq = seq;
+    return changed;
+}
+
+static void
+provider_wait(struct dpif *dpif)
+{
+    struct datapath *dp = dpif_datapath(dpif);
+
+    if (datapath_is_dummy(dp)) {
+        for_each_netdev_port(dp, port_netdev_wait);
+    }
+    seq_wait(tnl_conf_seq, dp->last_tunnel_seq);
 }
 
 static int
@@ -639,10 +695,10 @@ provider_bond_stats_get(struct dpif *dpif, uint32_t id, uint64_t *n_bytes)
 /* --- Registration ----------------------------------------------------------------*/
 
 static void
-class_init(struct dpif_class *class, const char *type)
+class_init(struct dpif_class *class)
 {
     *class = (struct dpif_class) {
-        .type = type,
+        .type = class->type,
         .cleanup_required = false,
         .enumerate = provider_enumerate,
         .port_open_type = provider_port_open_type,
@@ -650,6 +706,7 @@ class_init(struct dpif_class *class, const char *type)
         .close = provider_close,
         .destroy = provider_destroy,
         .run = provider_run,
+        .wait = provider_wait,
         .get_stats = provider_get_stats,
         .port_add = provider_port_add,
         .port_del = provider_port_del,
@@ -684,13 +741,18 @@ class_init(struct dpif_class *class, const char *type)
 }
 
 void
-dpif_provider_register(void)
+dpif_provider_register(const char *dummy)
 {
-    class_init(&netdev_class, "netdev");
-    class_init(&system_class, "system");
+    for (size_t i = 0; i < ARRAY_SIZE(providers); i++) {
+        struct provider *p = &providers[i];
 
-    dp_unregister_provider("netdev");
-    dp_unregister_provider("system");
-    dp_register_provider(&netdev_class);
-    dp_register_provider(&system_class);
+        if (p->dummy && !dummy) {
+            continue;           /* No dummies wanted. */
+        }
+        p->dummy |= dummy && (!strcmp(dummy, "override")
+                              || !strcmp(dummy, p->class.type));
+        class_init(&p->class);
+        dp_unregister_provider(p->class.type);
+        dp_register_provider(&p->class);
+    }
 }

@@ -547,10 +547,8 @@ generic_receive(struct datapath *dp, struct dp_packet *packet,
                                                &found->program);
     struct dp_packet_batch batch;
 
-    if (thread->stats) {
-        megaflow_count(thread->stats, found, 1, dp_packet_size(packet),
-                       ntohs(flow.tcp_flags), thread->now);
-    }
+    megaflow_count(thread->stats, found, 1, dp_packet_size(packet),
+                   ntohs(flow.tcp_flags), thread->now);
     if (!program->actions_len) {
         dp_packet_batch_init_packet(&batch, packet);
         drop_batch(dp, &batch, true, DROP_ACTION, thread);

@@ -4,13 +4,13 @@
  * Whenever any port changes, libofproto asks all of them for their flags, and
  * libopenvswitch's class for kernel devices passes each question on to the
  * kernel: with 5,000 ports some 50 ms for each port that is added.  The kernel
- * tells of changes by itself, and the class keeps what it was told last, so the
- * class that is registered here answers from that.
+ * tells of changes by itself, and the class keeps what it was told last, so
+ * the class that is registered here answers from that.
  *
- * Likewise, whenever a route, a link or an address changes, libopenvswitch reads
- * the routes anew, and for that all links and addresses.  It may do so for a
- * tenth of the time, no more: with few devices at once, with 5,000 (some 15 ms)
- * a few times a second. */
+ * Likewise, whenever a route, a link or an address changes, libopenvswitch
+ * reads the routes anew, and for that all links and addresses.  It may do so
+ * for a tenth of the time, no more: with few devices at once, with 5,000 (some
+ * 15 ms) a few times a second. */
 #include <config.h>
 #include "datapath/netdev-system.h"
 
@@ -20,6 +20,7 @@
 #include "netdev-provider.h"
 #include "netnsid.h"
 #include "openvswitch/poll-loop.h"
+#include "packets.h"
 #include "route-table.h"
 #include "timeval.h"
 #include "util.h"
@@ -37,7 +38,12 @@ netdev_system_update_flags(struct netdev *netdev_, enum netdev_flags off,
 
     ovs_mutex_lock(&netdev->mutex);
     flags = netdev->ifi_flags;
-    known = netdev->netnsid == NETNSID_LOCAL && flags;
+    /* The first question about a device goes to the kernel and brings all
+     * that there is to know.  tnl_port_map_run() counts on that: a device
+     * whose address it learned only after its flags has changed by that, and
+     * with two such devices it never ends. */
+    known = (netdev->netnsid == NETNSID_LOCAL && flags
+             && !eth_addr_is_zero(netdev->etheraddr));
     ovs_mutex_unlock(&netdev->mutex);
 
     if (on || off || !known) {
@@ -63,7 +69,7 @@ netdev_system_register(void)
     ovs_assert(!error);
 }
 
-/* --- Routes ------------------------------------------------------------------- */
+/* --- Routes -------------------------------------------------------------- */
 
 void __real_route_table_run(void);
 void __real_route_table_wait(void);

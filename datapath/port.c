@@ -56,14 +56,17 @@ port_index_end(void)
     return end;
 }
 
-/* The class for 'netdev', NULL for a tunnel. */
+/* The class for 'netdev' in 'dp', NULL for a tunnel. */
 static const struct port_class *
-port_class_for(const struct netdev *netdev)
+port_class_for(const struct datapath *dp, const struct netdev *netdev)
 {
     const char *type = netdev_get_type(netdev);
 
     if (netdev_vport_is_vport_class(netdev_get_class(netdev))) {
         return NULL;
+    }
+    if (datapath_is_dummy(dp)) {
+        return &port_netdev_class;
     }
     if (!strcmp(type, "internal") || !strcmp(type, "tap")) {
         return &port_tap_class;
@@ -90,7 +93,7 @@ dp_port_create(struct datapath *dp, struct netdev *netdev, const char *type,
     port->number = number;
     port->netdev = netdev_ref(netdev);
     port->type = xstrdup(type);
-    port->class = port_class_for(netdev);
+    port->class = port_class_for(dp, netdev);
 
     if (port->class) {
         char *err = NULL;

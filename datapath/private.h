@@ -87,7 +87,8 @@ struct datapath {
     struct ovs_mutex bond_mutex;
     struct cmap bonds;              /* Of struct bond_map, bond-map.c. */
 
-    uint64_t n_hit, n_missed, n_lost; /* Of threads that are gone. */
+    uint64_t last_tunnel_seq;       /* Of tunnel configuration. */
+
 };
 
 /* The port with 'number', or NULL.  RCU. */
@@ -101,9 +102,20 @@ datapath_port(const struct datapath *dp, odp_port_t number)
     return i < array->n ? array->ports[i] : NULL;
 }
 
-/* Registers the dpif classes (dpif-provider.c), the netdev classes, and the
- * unixctl commands. */
-void dpif_provider_register(void);
+/* Returns true if 'dp' is for tests, with dummy devices. */
+bool datapath_is_dummy(const struct datapath *);
+
+/* What libofproto is told that the thread of a flow of 'dp' is: none, since
+ * all threads share the flows, but in tests the main loop. */
+static inline unsigned int
+datapath_pmd_id(const struct datapath *dp)
+{
+    return datapath_is_dummy(dp) ? NON_PMD_CORE_ID : PMD_ID_NULL;
+}
+
+/* Registers the dpif classes (dpif-provider.c; 'dummy' as datapath_init()'s),
+ * the netdev classes, and the unixctl commands. */
+void dpif_provider_register(const char *dummy);
 void netdev_vhost_register(void);
 void datapath_unixctl_init(void);
 
@@ -193,7 +205,7 @@ struct dp_thread {
     unsigned int n_views;
     struct generic_view *views;     /* DP_MAX_VIEWS elements. */
 
-    struct microflow_cache *cache;  /* Service threads only. */
+    struct microflow_cache *cache;  /* Only with the fast path. */
     struct megaflow_stats *stats;
     struct port_counters *counters; /* By port index. */
     struct cache_counters cache_counters;
@@ -211,6 +223,9 @@ struct dp_thread *dp_thread_get(void);
 void dp_threads_init(void);
 struct dp_thread *dp_thread_create(bool service);
 void dp_thread_destroy(struct dp_thread *);
+
+/* Gives 'thread', which is not a service thread, what receive_batch() needs. */
+void dp_thread_enable_fast_path(struct dp_thread *);
 
 /* Makes 'thread' what dp_thread_get() returns to the calling thread, to which
  * it belongs from now on (NULL: none does). */

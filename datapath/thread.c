@@ -36,6 +36,14 @@ reserve_counters(void)
     return p;
 }
 
+void
+dp_thread_enable_fast_path(struct dp_thread *thread)
+{
+    if (!thread->cache) {
+        thread->cache = xzalloc_cacheline(sizeof *thread->cache);
+    }
+}
+
 struct dp_thread *
 dp_thread_create(bool service)
 {
@@ -50,9 +58,9 @@ dp_thread_create(bool service)
     thread->views = xmalloc_cacheline(DP_MAX_VIEWS * sizeof *thread->views);
     thread->counters = reserve_counters();
     thread->drops = drop_ring_create();
+    thread->stats = megaflow_stats_create();
     if (service) {
-        thread->cache = xzalloc_cacheline(sizeof *thread->cache);
-        thread->stats = megaflow_stats_create();
+        dp_thread_enable_fast_path(thread);
     }
     thread->now = time_msec();
 
@@ -97,10 +105,8 @@ dp_thread_destroy(struct dp_thread *thread)
     ovs_mutex_unlock(&threads_mutex);
 
     munmap(thread->counters, DP_MAX_PORTS * sizeof *thread->counters);
-    if (thread->service) {
-        free_cacheline(thread->cache);
-        megaflow_stats_destroy(thread->stats);
-    }
+    free_cacheline(thread->cache);
+    megaflow_stats_destroy(thread->stats);
     drop_ring_destroy(thread->drops);
     free(thread->output_slot);
     free_cacheline(thread->clones);

@@ -15,6 +15,7 @@
 #include <errno.h>
 
 #include "coverage.h"
+#include "datapath/dpif-private.h"
 #include "datapath/upcall-queue.h"
 #include "datapath/program.h"
 #include "dp-packet.h"
@@ -81,7 +82,7 @@ ask(struct datapath *dp, const struct dp_packet *packet,
         error = EBUSY;
     } else {
         error = dp->upcall_cb
-                ? dp->upcall_cb(packet, flow, ufid, PMD_ID_NULL, type,
+                ? dp->upcall_cb(packet, flow, ufid, datapath_pmd_id(dp), type,
                                 userdata, &answer->actions,
                                 miss ? &answer->wc : NULL,
                                 miss ? &answer->put_actions : NULL,
@@ -122,6 +123,9 @@ install(struct datapath *dp, const struct flow *flow, const ovs_u128 *ufid,
                          ovs_strerror(error));
         }
         program_destroy(program);
+    } else {
+        dpif_flow_log_change(&match, ufid, NULL, actions->data,
+                             actions->size);
     }
 }
 

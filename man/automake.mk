@@ -1,5 +1,5 @@
 # Manual pages.
-dist_man_MANS += man/sluice-vswitchd.8
+dist_man_MANS += man/sluice-ctl.8 man/sluice-db.8 man/sluice-vswitchd.8
 nodist_man_MANS += man/sluice.conf.db.5
 CLEANFILES += man/sluice.conf.db.5
 EXTRA_DIST += man/make-conf-db schemas/sluice.conf.db.txt

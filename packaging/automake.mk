@@ -7,7 +7,7 @@ EXTRA_DIST += $(UNITS:.service=.service.in)
 CLEANFILES += $(UNITS)
 $(UNITS): %.service: %.service.in Makefile
 	@$(MKDIR_P) packaging
-	$(AM_V_GEN)sed -e 's|@sbindir[@]|$(sbindir)|' \
+	$(AM_V_GEN)sed -e 's|@bindir[@]|$(bindir)|' -e 's|@sbindir[@]|$(sbindir)|' \
 	    -e 's|@pkgdatadir[@]|$(pkgdatadir)|' < $< > $@
 
 # Not in the PATH: a host may have Open vSwitch, too.  A program decides by the

@@ -3,7 +3,7 @@ TESTSUITE = tests/testsuite
 TESTSUITE_AT = $(wildcard $(srcdir)/tests/*.at)
 GUEST_FILES = tests/guest/make-guest tests/guest/init tests/guest/run \
 	tests/guest/exec
-EXTRA_DIST += $(TESTSUITE_AT) $(GUEST_FILES) tests/foreign tests/functions.sh \
+EXTRA_DIST += $(TESTSUITE_AT) $(wildcard $(srcdir)/tests/db/*) $(GUEST_FILES) tests/foreign tests/functions.sh \
 	tests/lsan.supp tests/sandbox tests/vhost-hangup tests/hugepages.sh
 CLEANFILES += tests/package.m4 $(TESTSUITE) tests/testsuite.log \
 	tests/guest/initrd tests/guest/vmlinux tests/guest/bzImage
@@ -57,16 +57,19 @@ check-sanitize: sanitize foreign/stamp
 # Benchmarks: `make bench' builds and runs them.  Their programs are for the
 # processor that they are built on.
 BENCH_CFLAGS = $(AM_CFLAGS) -O3 -march=native
-EXTRA_PROGRAMS = tests/bench/vhost-gen tests/bench/vhost-yardstick
+BENCH_TOOLS = tests/bench/vhost-gen tests/bench/vhost-yardstick
+EXTRA_PROGRAMS = $(BENCH_TOOLS)
 tests_bench_vhost_gen_SOURCES = tests/bench/frontend.c tests/bench/frontend.h \
 	tests/bench/traffic.h tests/bench/vhost-gen.c
 tests_bench_vhost_gen_CFLAGS = $(BENCH_CFLAGS)
 tests_bench_vhost_yardstick_SOURCES = tests/bench/vhost-yardstick.c
 tests_bench_vhost_yardstick_CFLAGS = $(BENCH_CFLAGS)
 CLEANFILES += $(EXTRA_PROGRAMS)
+EXTRA_DIST += tests/bench/ports tests/bench/switch
+CLEANFILES += $(BENCH_TOOLS)
 EXTRA_DIST += tests/bench/switch
 .PHONY: bench
-bench: all $(EXTRA_PROGRAMS) tests/atlocal foreign/stamp
+bench: all $(BENCH_TOOLS) tests/atlocal foreign/stamp
 	$(srcdir)/tests/bench/switch $(BENCHFLAGS)
 
 # The pool of service threads.

@@ -1,5 +1,6 @@
 /* Chains of descriptors that are not the simple case: several buffers, buffers
- * that cross from one region of guest memory into another, and indirect tables.
+ * that cross from one region of guest memory into another, and indirect
+ * tables.
  *
  * An indirect table is guest memory like any other: it may lie in two regions,
  * and the guest may change it while we read.  So each of its descriptors is
@@ -33,8 +34,8 @@ vhost_chain_add(struct vhost_queue *q, struct vhost_scratch *scratch,
     uint64_t addr = d->addr;
     uint32_t left = d->len;
 
-    /* The driver's buffers for us to write and to read are on different queues:
-     * a chain of the other kind, or a mixture, makes no sense. */
+    /* The driver's buffers for us to write and to read are on different
+     * queues: a chain of the other kind, or a mixture, makes no sense. */
     if (!(d->flags & VRING_DESC_F_WRITE) != q->transmit) {
         return VHOST_CHAIN_BAD;
     }

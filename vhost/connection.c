@@ -78,7 +78,8 @@ collect_fds(struct vhost_message *msg, struct msghdr *hdr)
         }
     }
     /* The kernel closed those that found no room. */
-    return hdr->msg_flags & MSG_CTRUNC ? "more than 8 file descriptors" : wrong;
+    return (hdr->msg_flags & MSG_CTRUNC
+            ? "more than 8 file descriptors" : wrong);
 }
 
 /* Reads what is missing of the message's next part.  Returns 1 if the whole

@@ -1,7 +1,7 @@
 /* The life of a device: created, connected, running, disconnected, destroyed.
  *
- * The main thread creates and destroys it; in between it belongs to the control
- * thread.  See device.h for what belongs to whom. */
+ * The main thread creates and destroys it; in between it belongs to the
+ * control thread.  See device.h for what belongs to whom. */
 #include <config.h>
 #include "vhost/device.h"
 #include "vhost/iotlb.h"
@@ -176,8 +176,8 @@ has_region(const struct vhost_memory *memory, const struct vhost_region *r)
     return memory && vhost_memory_has(memory, r);
 }
 
-/* Has all queues translate by a new map, of the present memory and IOTLB.  When
- * it returns nobody uses the old one. */
+/* Has all queues translate by a new map, of the present memory and IOTLB.
+ * When it returns nobody uses the old one. */
 void
 vhost_device_remap(struct vhost_device *dev)
 {
@@ -319,6 +319,8 @@ ask_for_misses(struct vhost_device *dev)
         };
         vhost_queue_unlock(q);
         if (q->miss_asked && dev->backend_fd >= 0) {
+            VLOG_DBG("%s: IOTLB miss of %#"PRIx64" for virtqueue %u",
+                     dev->name, msg.payload.iotlb.iova, i);
             int error = vhost_message_send(dev->backend_fd, &msg, -1);
 
             if (error) {

@@ -1,5 +1,5 @@
-/* The dirty log: which pages of guest memory we have written, one bit per 4 KiB
- * page, in memory that the front-end shares with us during live migration.
+/* The dirty log: which pages of guest memory we have written, one bit per 4
+ * KiB page, in memory that the front-end shares with us during live migration.
  *
  * Marks follow the writes of data and precede their publication in the used
  * ring, whose own pages are marked as well; a front-end that clears a bit
@@ -72,9 +72,9 @@ log_free(struct vhost_dirty_log *log)
     }
 }
 
-/* Makes 'log' the device's, and frees the one before.  Who marks pages holds the
- * lock of a queue (and may be offline: a thread that arms a queue before it
- * sleeps), so that once each has been taken the old one is not in use. */
+/* Makes 'log' the device's, and frees the one before.  Who marks pages holds
+ * the lock of a queue (and may be offline: a thread that arms a queue before
+ * it sleeps), so that once each has been taken the old one is not in use. */
 static void
 exchange(struct vhost_device *dev, struct vhost_dirty_log *log)
 {

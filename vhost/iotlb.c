@@ -3,10 +3,10 @@
  *
  * Descriptors then hold I/O virtual addresses.  The front-end tells what they
  * mean, entry by entry, when we ask for one that we miss or when the guest
- * changes it.  We keep the entries here, and make of them, and of the regions of
- * guest memory, the map by which rings translate: a sorted array in which what
- * adjoins is one range, so that a guest whose mappings don't change pays no
- * more than one without an IOMMU.  A changing one pays for a new array per
+ * changes it.  We keep the entries here, and make of them, and of the regions
+ * of guest memory, the map by which rings translate: a sorted array in which
+ * what adjoins is one range, so that a guest whose mappings don't change pays
+ * no more than one without an IOMMU.  A changing one pays for a new array per
  * message. */
 #include <config.h>
 #include "vhost/iotlb.h"
@@ -117,6 +117,10 @@ vhost_iotlb_handle(struct vhost_iotlb *tlb, const struct vhost_user_iotlb *msg)
 {
     uint64_t last = msg->iova + msg->size - 1;
 
+    if (msg->type == VHOST_IOTLB_INVALIDATE && !msg->size) {
+        tlb->n = 0;             /* 2^64 bytes, as QEMU counts them. */
+        return NULL;
+    }
     if (!msg->size || last < msg->iova) {
         return xasprintf("range of %#"PRIx64" bytes at %#"PRIx64" is "
                          "impossible", msg->size, msg->iova);

@@ -6,8 +6,8 @@
  * from what the guest's IOMMU lets the device see of them.
  *
  * The control thread makes new memories and maps and never changes one that a
- * ring uses: it swaps the pointer under the ring's lock, and lets go of the old
- * one after vhost_synchronize(). */
+ * ring uses: it swaps the pointer under the ring's lock, and lets go of the
+ * old one after vhost_synchronize(). */
 #ifndef VHOST_MEMORY_H
 #define VHOST_MEMORY_H 1
 
@@ -83,7 +83,8 @@ uint8_t *vhost_memory_from_uva(const struct vhost_memory *, uint64_t uva,
 const struct vhost_region *vhost_memory_find_uva(const struct vhost_memory *,
                                                  uint64_t uva);
 /* Returns where the 'len' bytes at 'addr' lie by 'map', or NULL if they aren't
- * contiguous there.  Then '*missing' is the first address that isn't mapped. */
+ * contiguous there.  Then '*missing' is the first address that isn't
+ * mapped. */
 uint8_t *vhost_map_contiguous(const struct vhost_map *, uint64_t addr,
                               uint64_t len, uint64_t access,
                               uint64_t *missing);
@@ -94,9 +95,9 @@ struct vhost_map *vhost_map_create(unsigned int n);
 unsigned int vhost_map_find(const struct vhost_map *, uint64_t addr);
 
 /* Translates 'addr' for 'access' by 'map'.  '*hint' remembers the range that
- * was hit last.  Returns our address of 'addr' and lowers '*len', the number of
- * bytes wanted, to what is contiguous there; returns NULL if the guest has no
- * such memory. */
+ * was hit last.  Returns our address of 'addr' and lowers '*len', the number
+ * of bytes wanted, to what is contiguous there; returns NULL if the guest has
+ * no such memory. */
 static inline uint8_t *
 vhost_translate(const struct vhost_map *map, unsigned int *hint,
                 uint64_t addr, uint32_t *len, uint64_t access)

@@ -2,10 +2,10 @@
  * the guest wants it.
  *
  * Whether it wants it is decided as the used ring is published, under the
- * queue's lock and behind a full fence: if the guest asks for a call later than
- * that, it looks at the ring again and finds what we published.  The write
- * itself, a system call that costs 0.1 us if nobody sleeps on it and 14 us if a
- * vCPU has to be woken, waits until the batch is over. */
+ * queue's lock and behind a full fence: if the guest asks for a call later
+ * than that, it looks at the ring again and finds what we published.  The
+ * write itself, a system call that costs 0.1 us if nobody sleeps on it and 14
+ * us if a vCPU has to be woken, waits until the batch is over. */
 #include <config.h>
 #include "vhost/ring.h"
 #include "vhost/device.h"

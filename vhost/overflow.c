@@ -3,14 +3,16 @@
  * A ring of 256 small buffers holds a handful of GSO packets: a guest that is
  * busy for the time of one burst would lose most of it, and its TCP would
  * collapse.  So a long packet that finds no buffer is copied, in order, into a
- * queue of the destination.  While it holds anything, new packets go behind it,
- * and the guest is asked for a kick when it refills; the kick makes the pool
- * poll the receive queue, which moves the packets on.
+ * queue of the destination.  While it holds anything, new packets go behind
+ * it, and the guest is asked for a kick when it refills; the kick makes the
+ * pool poll the receive queue, which moves the packets on.
  *
- * Of short packets a ring holds as many as it has buffers, which is enough; they
- * are kept only behind long ones, and only few.  (Kept without such a bound, a
- * guest that is flooded with 64-byte packets has a queue that is always full:
- * each packet is copied twice, and late.)
+ * Of short packets a ring holds as many as it has buffers, which is enough;
+ * they are kept only behind long ones, and only few.  (Kept without such a
+ * bound, a guest that is flooded with 64-byte packets has a queue that is
+ * always full: each packet is copied twice, and late.)  The exception is a
+ * guest behind an IOMMU, which has buffers, only we wait for the translation
+ * of the next one.
  *
  * Each queue may keep 1 MB, all together 64 MB (a thousand guests that stopped
  * cost no more than that).  What doesn't fit is dropped. */
@@ -49,14 +51,16 @@ cost(const struct vhost_packet *packet)
     return sizeof(struct kept) + packet->len;
 }
 
-/* Makes room for 'packet' in 'o', if it's one to keep. */
+/* Makes room for 'packet' in the overflow queue of 'q', if it's one to
+ * keep. */
 static bool
-reserve(struct vhost_overflow *o, const struct vhost_packet *packet)
+reserve(const struct vhost_queue *q, const struct vhost_packet *packet)
 {
+    struct vhost_overflow *o = q->overflow;
     size_t n = cost(packet);
 
     if (packet->len < LONG_PACKET
-        ? !o->first || o->bytes + n > KEEP_SHORT_MAX
+        ? (!o->first && !q->missing) || o->bytes + n > KEEP_SHORT_MAX
         : o->bytes + n > KEEP_MAX) {
         return false;
     }
@@ -85,8 +89,8 @@ unkeep(struct vhost_overflow *o)
 /* Copies those of 'packets' that are worth it behind those that 'q' keeps.
  * Returns how many.  With the lock of 'q' held, like all here. */
 unsigned int
-vhost_overflow_keep(struct vhost_queue *q, struct vhost_packet *const packets[],
-                    unsigned int n)
+vhost_overflow_keep(struct vhost_queue *q,
+                    struct vhost_packet *const packets[], unsigned int n)
 {
     struct vhost_overflow *o = q->overflow;
     unsigned int n_kept = 0;
@@ -98,7 +102,7 @@ vhost_overflow_keep(struct vhost_queue *q, struct vhost_packet *const packets[],
     for (unsigned int i = 0; i < n; i++) {
         const struct vhost_packet *p = packets[i];
 
-        if (!reserve(o, p)) {
+        if (!reserve(q, p)) {
             continue;
         }
         struct kept *kept = xmalloc_cacheline(sizeof *kept + p->len);

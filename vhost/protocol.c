@@ -1,10 +1,10 @@
 /* The vhost-user protocol: what each message asks for.
  *
  * One table says for each request how large it may be, how many file
- * descriptors come with it, which protocol feature it needs and who answers it,
- * so that a handler finds all of that checked.  What a handler doesn't like, or
- * the table, ends the connection: a front-end that we misunderstand is one that
- * we must not share memory with. */
+ * descriptors come with it, which protocol feature it needs and who answers
+ * it, so that a handler finds all of that checked.  What a handler doesn't
+ * like, or the table, ends the connection: a front-end that we misunderstand
+ * is one that we must not share memory with. */
 #include <config.h>
 #include "vhost/device.h"
 #include "vhost/iotlb.h"
@@ -46,7 +46,7 @@ static const uint64_t control_features =
 static const uint64_t ring_features =
     BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ANY_LAYOUT)
     | BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IN_ORDER)
-    | BIT(VIRTIO_F_NOTIFY_ON_EMPTY) | BIT(VIRTIO_F_ACCESS_PLATFORM)
+    | BIT(VIRTIO_F_NOTIFY_ON_EMPTY)
     | BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX)
     | BIT(VIRTIO_NET_F_MRG_RXBUF);
 
@@ -63,6 +63,9 @@ vhost_protocol_virtio_features(const struct vhost_device_config *config)
     }
     if (config->mtu) {
         features |= BIT(VIRTIO_NET_F_MTU);
+    }
+    if (config->iommu) {
+        features |= BIT(VIRTIO_F_ACCESS_PLATFORM);
     }
     return (features & ~config->disabled_features) | transport_features;
 }
@@ -153,7 +156,7 @@ get_eventfd(struct vhost_device *dev, struct vhost_message *msg,
     char *error = get_queue(dev, u64 & VHOST_USER_VRING_INDEX, qp);
     if (error || u64 & VHOST_USER_VRING_NOFD) {
         return error ? error
-               : msg->n_fds ? xstrdup("has a file descriptor and says it hasn't")
+               : msg->n_fds ? xstrdup("has a file descriptor and denies it")
                : NULL;
     }
     if (msg->n_fds != 1) {
@@ -610,7 +613,12 @@ iotlb_msg(struct vhost_device *dev, struct vhost_message *msg)
     if (!dev->iotlb) {
         return xstrdup("VIRTIO_F_ACCESS_PLATFORM was not negotiated");
     }
-    char *error = vhost_iotlb_handle(dev->iotlb, &msg->payload.iotlb);
+    const struct vhost_user_iotlb *m = &msg->payload.iotlb;
+    VLOG_DBG("%s: IOTLB %s of %#"PRIx64" bytes at %#"PRIx64" to %#"PRIx64
+             ", access %u", dev->name,
+             m->type == VHOST_IOTLB_UPDATE ? "update" : "invalidation",
+             m->size, m->iova, m->user_address, m->permissions);
+    char *error = vhost_iotlb_handle(dev->iotlb, m);
     if (!error) {
         vhost_device_remap(dev);
         vhost_device_update(dev);

@@ -1,9 +1,9 @@
 /* The life of a queue: from what the front-end tells about a virtqueue to
  * something that the pool serves, and back.
  *
- * A queue is *started* by its kick fd and stopped by GET_VRING_BASE, a reset or
- * the front-end's end.  It is *ready* while it is started, its addresses lie in
- * guest memory and the guest has kept the rules.  It is *enabled* by
+ * A queue is *started* by its kick fd and stopped by GET_VRING_BASE, a reset
+ * or the front-end's end.  It is *ready* while it is started, its addresses
+ * lie in guest memory and the guest has kept the rules.  It is *enabled* by
  * SET_VRING_ENABLE, which only decides what happens to packets: those that the
  * guest sends on a disabled queue are thrown away. */
 #include <config.h>
@@ -178,8 +178,8 @@ map_part(struct vhost_queue *q, uint64_t addr, uint64_t len, uint8_t access)
     return host;
 }
 
-/* Finds the ring in guest memory.  Returns NULL, or what is wrong; then 'q' has
- * the ring that it had. */
+/* Finds the ring in guest memory.  Returns NULL, or what is wrong; then 'q'
+ * has the ring that it had. */
 static const char *
 map_ring(struct vhost_queue *q)
 {
@@ -296,8 +296,8 @@ vhost_queue_stop(struct vhost_queue *q)
     q->started = false;
 }
 
-/* Guest memory, or what the guest's IOMMU lets us see of it, has changed: finds
- * the ring again, in the same state. */
+/* Guest memory, or what the guest's IOMMU lets us see of it, has changed:
+ * finds the ring again, in the same state. */
 void
 vhost_queue_remap(struct vhost_queue *q)
 {
@@ -359,8 +359,8 @@ vhost_queue_set_call_fd(struct vhost_queue *q, int fd)
     }
 }
 
-/* Dirty logging began or ended, which is all that may change in the features of
- * a ring at work. */
+/* Dirty logging began or ended, which is all that may change in the features
+ * of a ring at work. */
 void
 vhost_queue_set_logging(struct vhost_queue *q)
 {

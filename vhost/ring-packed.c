@@ -1,8 +1,9 @@
 /* Packed virtqueues (virtio 1.2 section 2.8).
  *
- * Guest and device share one table of descriptors.  Two bits in each tell whose
- * it is, and change meaning each time round the table: an index goes with a
- * wrap counter, which 'next_avail' and 'next_used' have in their top bit. */
+ * Guest and device share one table of descriptors.  Two bits in each tell
+ * whose it is, and change meaning each time round the table: an index goes
+ * with a wrap counter, which 'next_avail' and 'next_used' have in their top
+ * bit. */
 #include <config.h>
 #include "vhost/chain.h"
 #include "vhost/ring-state.h"
@@ -295,8 +296,9 @@ vhost_packed_start(struct vhost_queue *q)
         return "ring address is not aligned";
     }
 
-    /* The upper half of the base, the used index, is not set by all front-ends;
-     * who stopped had nothing in flight, so that it's the lower one's equal. */
+    /* The upper half of the base, the used index, is not set by all
+     * front-ends; who stopped had nothing in flight, so that it's the lower
+     * one's equal. */
     if (INDEX(q->base) >= q->size) {
         return "base is beyond its size";
     }

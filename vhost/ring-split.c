@@ -73,7 +73,8 @@ vhost_split_fetch(struct vhost_queue *q, struct vhost_scratch *scratch,
     uint16_t n = avail_idx(q) - q->next_avail;
 
     if (OVS_UNLIKELY(n > q->size)) {
-        vhost_queue_break(q, "avail index is more than the queue's size ahead");
+        vhost_queue_break(q, "avail index is more than the queue's "
+                          "size ahead");
         return 0;
     }
     if (n > max) {
@@ -120,8 +121,8 @@ vhost_split_fetch(struct vhost_queue *q, struct vhost_scratch *scratch,
     return done;
 }
 
-/* Returns true if the guest wants to be called for used entries 'old' (that was
- * the index before) to q->next_used (2.7.7). */
+/* Returns true if the guest wants to be called for used entries 'old' (that
+ * was the index before) to q->next_used (2.7.7). */
 static bool
 wants_call(const struct vhost_queue *q, uint16_t old)
 {

@@ -19,8 +19,8 @@
  * complete, and goes on at the new position.  Packets of a transmit queue that
  * had not got to step 1 are received once more.
  *
- * The state is believed only if the front-end is the same process with the same
- * memory, features and ring addresses, and if the ring bears it out: some
+ * The state is believed only if the front-end is the same process with the
+ * same memory, features and ring addresses, and if the ring bears it out: some
  * front-ends (DPDK's) reset their rings when the back-end goes away, others
  * (QEMU) keep them, and both say the same.  In a ring that was reset the
  * descriptors that we gave back last, or the next, don't have the flags that
@@ -118,8 +118,8 @@ hash_u64(uint64_t x, uint32_t basis)
     return hash_uint64_basis(x, basis);
 }
 
-/* The time at which process 'pid' started, which tells it from a later one with
- * the same number. */
+/* The time at which process 'pid' started, which tells it from a later one
+ * with the same number. */
 static uint64_t
 start_time(pid_t pid)
 {
@@ -254,8 +254,8 @@ vhost_ring_state_start(struct vhost_queue *q)
     q->state = s;
 }
 
-/* 'q' has stopped and its front-end knows where: the state is worth nothing any
- * more.  'keep' if it doesn't know, because it's us who go. */
+/* 'q' has stopped and its front-end knows where: the state is worth nothing
+ * any more.  'keep' if it doesn't know, because it's us who go. */
 void
 vhost_ring_state_stop(struct vhost_queue *q, bool keep)
 {

@@ -23,12 +23,12 @@ void vhost_ring_state_commit(struct vhost_ring_state *);
 /* Returns 'position' moved by 'n' slots. */
 uint16_t vhost_packed_advance(const struct vhost_queue *, uint16_t position,
                               uint16_t n);
-/* True if the slot at 'position' has been used in this round, or made available
- * again for the next. */
+/* True if the slot at 'position' has been used in this round, or made
+ * available again for the next. */
 bool vhost_packed_was_given_back(const struct vhost_queue *,
                                  uint16_t position);
-/* True if the slots from 'position' on are available in this round, or have not
- * yet been made so. */
+/* True if the slots from 'position' on are available in this round, or have
+ * not yet been made so. */
 bool vhost_packed_may_be_next(const struct vhost_queue *, uint16_t position);
 void vhost_packed_write_used(struct vhost_queue *, uint16_t position,
                              const struct vhost_used *, unsigned int n);

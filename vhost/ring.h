@@ -2,14 +2,15 @@
  *
  * A ring is worked in batches.  vhost_ring_fetch() takes chains of descriptors
  * off the available side, translated and checked; the packet code copies; and
- * vhost_ring_complete() puts them on the used side and publishes the batch with
- * one store.  ring-split.c and ring-packed.c do these for the two layouts.
+ * vhost_ring_complete() puts them on the used side and publishes the batch
+ * with one store.  ring-split.c and ring-packed.c do these for the two
+ * layouts.
  *
  * Who may touch what: the ring, its indices and statistics belong to whoever
  * holds 'lock'.  For a transmit queue that is the owning service thread, which
  * takes the lock (uncontended: a cycle or two per packet) in vhost_receive()
- * and again in vhost_receive_done(), so that between the two the control thread
- * can exchange guest memory.  For a receive queue it is any thread that
+ * and again in vhost_receive_done(), so that between the two the control
+ * thread can exchange guest memory.  For a receive queue it is any thread that
  * transmits.  The control thread changes the rest while holding the lock.
  *
  * Everything in guest memory is read once, into a local, and checked there.

@@ -1,9 +1,9 @@
 /* The control thread: one for all devices, on libevent.
  *
  * Everything that happens to a device's connection, memory and queues happens
- * here, so none of it needs locks against itself.  The thread waits for service
- * threads only as long as one batch takes, and they for it not at all, but for
- * a queue's lock during the exchange of a few pointers. */
+ * here, so none of it needs locks against itself.  The thread waits for
+ * service threads only as long as one batch takes, and they for it not at all,
+ * but for a queue's lock during the exchange of a few pointers. */
 #include <config.h>
 #include "vhost/device.h"
 

@@ -29,8 +29,8 @@ make_address(const char *path, struct sockaddr_un *sun, char **errp)
 {
     if (strlen(path) >= sizeof sun->sun_path) {
         *errp = xasprintf("%s: a socket's path can have at most %"PRIuSIZE
-                          " bytes, this one has %"PRIuSIZE"; use a shorter one",
-                          path, sizeof sun->sun_path - 1, strlen(path));
+                          " bytes, this one has %"PRIuSIZE"; use a shorter "
+                          "one", path, sizeof sun->sun_path - 1, strlen(path));
         return ENAMETOOLONG;
     }
     *sun = (struct sockaddr_un) { .sun_family = AF_UNIX };
@@ -56,8 +56,8 @@ remove_stale(const struct sockaddr_un *sun, char **errp)
         return 0;               /* Let bind() say what's the matter. */
     }
     if (!S_ISSOCK(s.st_mode)) {
-        *errp = xasprintf("%s: exists and is not a socket; remove it or choose "
-                          "another path", path);
+        *errp = xasprintf("%s: exists and is not a socket; remove it or "
+                          "choose another path", path);
         return EEXIST;
     }
 

@@ -1,15 +1,15 @@
 /* Which receive queue a flow goes to.
  *
- * With several queue pairs a guest expects the packets of a flow on the partner
- * of the transmit queue that it last sent that flow on (virtio 1.2 section
- * 5.1.6.5.5).  We remember that per flow hash; a flow that the guest hasn't
- * sent is spread by its hash over the enabled queues.
+ * With several queue pairs a guest expects the packets of a flow on the
+ * partner of the transmit queue that it last sent that flow on (virtio 1.2
+ * section 5.1.6.5.5).  We remember that per flow hash; a flow that the guest
+ * hasn't sent is spread by its hash over the enabled queues.
  *
- * The table has one entry per low bits of the hash and keeps the rest as a tag.
- * An entry changes only after several notes that contradict it, and none that
- * confirms it: so a flow doesn't take over the steering of another that is
- * alive, and one whose acknowledgements a guest sends now on this CPU, now on
- * that, stays on one queue, in order. */
+ * The table has one entry per low bits of the hash and keeps the rest as a
+ * tag. An entry changes only after several notes that contradict it, and none
+ * that confirms it: so a flow doesn't take over the steering of another that
+ * is alive, and one whose acknowledgements a guest sends now on this CPU, now
+ * on that, stays on one queue, in order. */
 #include <config.h>
 #include "vhost/device.h"
 #include "vhost/ring.h"

@@ -1,9 +1,10 @@
 /* From packets into a receive queue: reserves buffers, copies each packet into
  * them behind a virtio-net header, and publishes the batch.
  *
- * All of that happens under the queue's lock, so packets appear in the order of
- * their reservation.  The lock is held for at most VHOST_BATCH packets or
- * LOCKED_BYTES, whichever comes first, lest a GSO burst keep others waiting. */
+ * All of that happens under the queue's lock, so packets appear in the order
+ * of their reservation.  The lock is held for at most VHOST_BATCH packets or
+ * LOCKED_BYTES, whichever comes first, lest a GSO burst keep others
+ * waiting. */
 #include <config.h>
 #include "vhost/ring.h"
 #include "vhost/device.h"
@@ -346,7 +347,7 @@ keep(struct vhost_queue *q, struct vhost_packet *const packets[],
     }
     vhost_ring_arm(q);
     atomic_thread_fence(memory_order_seq_cst);
-    if (vhost_ring_pending(q)) {
+    if (!q->missing && vhost_ring_pending(q)) {
         /* The guest refilled just before it could see that we want a kick. */
         ignore(write(q->source.fd, &one, sizeof one));
     }

@@ -139,8 +139,8 @@ struct vhost_user_iotlb {
     uint8_t padding[6];
 };
 enum { VHOST_ACCESS_RO = 1, VHOST_ACCESS_WO = 2, VHOST_ACCESS_RW = 3 };
-enum { VHOST_IOTLB_MISS = 1, VHOST_IOTLB_UPDATE = 2, VHOST_IOTLB_INVALIDATE = 3,
-       VHOST_IOTLB_ACCESS_FAIL = 4 };
+enum { VHOST_IOTLB_MISS = 1, VHOST_IOTLB_UPDATE = 2,
+       VHOST_IOTLB_INVALIDATE = 3 };
 
 struct vhost_user_config {
     uint32_t offset;

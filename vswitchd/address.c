@@ -28,8 +28,9 @@ is_eligible(const struct eth_addr ea)
             && !eth_addr_is_reserved(ea) && !eth_addr_is_zero(ea));
 }
 
-/* Stores in '*ea' the address that 'iface' can lend: that of its device, unless
- * the database has another one for its port.  Zero if it is not open. */
+/* Stores in '*ea' the address that 'iface' can lend: that of its device,
+ * unless the database has another one for its port.  Zero if it is not
+ * open. */
 static void
 get_lent_address(const struct iface *iface, struct eth_addr *ea)
 {
@@ -97,8 +98,9 @@ represents_port(const struct iface *iface)
     return true;
 }
 
-/* Stores in '*ea' the address for 'br', or, if 'tag' >= 0, for a fake bridge on
- * it that has VLAN 'tag', to which only ports with the same tag lend theirs. */
+/* Stores in '*ea' the address for 'br', or, if 'tag' >= 0, for a fake bridge
+ * on it that has VLAN 'tag', to which only ports with the same tag lend
+ * theirs. */
 void
 bridge_pick_address(const struct bridge *br, int tag, struct eth_addr *ea)
 {

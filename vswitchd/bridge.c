@@ -6,6 +6,8 @@
 #include "hash.h"
 #include "mac-learning.h"
 #include "ofproto/ofproto.h"
+#include "ofproto/ofproto-dpif.h"
+#include "ofproto/ofproto-dpif-xlate.h"
 #include "ofproto/ofproto-provider.h"
 #include "openvswitch/shash.h"
 #include "seq.h"
@@ -102,12 +104,32 @@ bridge_create(const struct ovsrec_bridge *row)
     bridge_bind(br, &row->header_.uuid);
 }
 
+/* A bridge with more ports than this is taken out of translation as a whole
+ * when it is destroyed. */
+#define MANY_PORTS 256
+
+/* Takes all of 'br' out of the configuration that translation goes by.
+ * libofproto does so port by port, each time with a copy of what remains: 20
+ * seconds for 5,000 ports.  But revalidators complain about flows that they
+ * meet meanwhile, so the flows go first. */
+static void
+stop_translation(struct bridge *br)
+{
+    br->ofproto->ofproto_class->flush(br->ofproto);
+    xlate_txn_start();
+    xlate_remove_ofproto(CONTAINER_OF(br->ofproto, struct ofproto_dpif, up));
+    xlate_txn_commit();
+}
+
 static void
 bridge_destroy(struct bridge *br, bool delete_datapath)
 {
     struct port *port;
 
     br->dying = true;
+    if (br->ofproto && hmap_count(&br->ifaces) > MANY_PORTS) {
+        stop_translation(br);
+    }
     LIST_FOR_EACH_SAFE (port, bridge_node, &br->ports) {
         port_destroy(port);
     }
@@ -141,7 +163,7 @@ bridges_destroy_all(bool delete_datapath)
     }
 }
 
-/* --- Which bridges there are ----------------------------------------------- */
+/* --- Which bridges there are --------------------------------------------- */
 
 /* The name is part of the names of sockets: no user of the database may lead
  * them out of their directory. */
@@ -170,7 +192,8 @@ bridges_changed(const struct ovsrec_open_vswitch *root)
     return false;
 }
 
-/* Makes and destroys bridges as 'root' (which may be null: none) wants them. */
+/* Makes and destroys bridges as 'root' (which may be null: none) wants
+ * them. */
 void
 bridges_update(const struct ovsrec_open_vswitch *root)
 {
@@ -235,7 +258,7 @@ bridges_create_ofprotos(void)
     }
 }
 
-/* --- Which ports they have --------------------------------------------------- */
+/* --- Which ports they have ----------------------------------------------- */
 
 /* Ports whose rows are gone, until we know whether a row of the same name took
  * its place. */
@@ -346,7 +369,7 @@ bridges_update_ports(void)
     shash_destroy(&removed);
 }
 
-/* --- Configuration ------------------------------------------------------------ */
+/* --- Configuration ------------------------------------------------------- */
 
 static void
 bridge_configure_forwarding(struct bridge *br)

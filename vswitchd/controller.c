@@ -101,8 +101,8 @@ get_queue_size(const struct ovsrec_bridge *row,
             ? size : QUEUE_SIZE_DEFAULT);
 }
 
-/* Returns true if 'path' is 'prefix' followed by anything, taking any number of
- * slashes for one. */
+/* Returns true if 'path' is 'prefix' followed by anything, taking any number
+ * of slashes for one. */
 static bool
 path_starts_with(const char *path, const char *prefix, const char **rest)
 {
@@ -268,8 +268,8 @@ configure_snoops(struct bridge *br)
     sset_destroy(&snoops);
 }
 
-/* Configures controllers, sockets and fail mode of 'br'.  While flows are being
- * restored there are no controllers. */
+/* Configures controllers, sockets and fail mode of 'br'.  While flows are
+ * being restored there are no controllers. */
 void
 bridge_configure_controllers(struct bridge *br)
 {

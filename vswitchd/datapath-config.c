@@ -119,10 +119,6 @@ datapath_update(const char *type, const struct ovsrec_datapath *row)
 
     dp->wanted = true;
     write_capabilities(type, row);
-    if (row->n_ct_zone_default_limit) {
-        VLOG_WARN_ONCE("Datapath ct_zone_default_limit is not supported; use "
-                       "\"ovs-appctl dpctl/ct-set-limits\"");
-    }
 
     HMAP_FOR_EACH (zone, node, &dp->zones) {
         zone->wanted = false;
@@ -152,8 +148,8 @@ datapath_destroy(struct shash_node *node)
     shash_delete(&datapaths, node);
 }
 
-/* Configures datapaths as 'root' (which may be null) says.  The first bridge of
- * each type exists. */
+/* Configures datapaths as 'root' (which may be null) says.  The first bridge
+ * of each type exists. */
 void
 datapaths_update(const struct ovsrec_open_vswitch *root)
 {

@@ -146,10 +146,6 @@ get_flow_exporter(const struct ovsrec_flow_sample_collector_set *set,
 static bool
 is_usable_ipfix(const struct ovsrec_ipfix *row)
 {
-    if (row && (row->n_stats_interval || row->n_template_interval)) {
-        VLOG_WARN_ONCE("IPFIX stats_interval and template_interval are not "
-                       "supported; using the defaults");
-    }
     return row && row->n_targets;
 }
 
@@ -165,10 +161,6 @@ configure_ipfix(struct bridge *br, const struct ovsrec_ipfix *row)
     OVSREC_FLOW_SAMPLE_COLLECTOR_SET_FOR_EACH (set, idl) {
         if (is_usable_ipfix(set->ipfix)
             && uuid_equals(&set->bridge->header_.uuid, &br->uuid)) {
-            if (set->local_group_id) {
-                VLOG_WARN_ONCE("Flow_Sample_Collector_Set local_group_id is "
-                               "not supported; ignoring it");
-            }
             if (n >= allocated) {
                 flow_opts = x2nrealloc(flow_opts, &allocated,
                                        sizeof *flow_opts);

@@ -8,8 +8,9 @@
  *   - the kernel reports a device of its name (a device that doesn't exist yet
  *     simply comes up when it appears),
  *   - something else went away that may have been in its way, or
- *   - some time passed, twice as long each time: the error may have had a cause
- *     that nobody tells us about, such as a missing directory for a socket.
+ *   - some time passed, twice as long each time: the error may have had a
+ *     cause that nobody tells us about, such as a missing directory for a
+ *     socket.
  *
  * An error that only another configuration can help against is not tried
  * again.
@@ -32,8 +33,8 @@
 #include "util.h"
 #include "vswitchd/log.h"
 
-/* How long interfaces that can't be opened wait to be tried again, and how many
- * of them are at once. */
+/* How long interfaces that can't be opened wait to be tried again, and how
+ * many of them are at once. */
 #define RETRY_MIN_MSEC 1000
 #define RETRY_MAX_MSEC 64000
 #define RETRY_BATCH 64
@@ -236,7 +237,7 @@ iface_write_ofport(const struct iface *iface,
     ovsrec_interface_set_ofport(row, &number, 1);
 }
 
-/* --- Opening and closing -------------------------------------------------- */
+/* --- Opening and closing ------------------------------------------------- */
 
 static const char *
 wanted_type(const struct iface *iface, const struct ovsrec_interface *row)
@@ -313,8 +314,8 @@ open_netdev(const struct iface *iface, const struct ovsrec_interface *row,
     return 0;
 }
 
-/* Returns the number to open 'iface' with: what it asks for, unless another has
- * it, or what it had, or OFPP_NONE for any. */
+/* Returns the number to open 'iface' with: what it asks for, unless another
+ * has it, or what it had, or OFPP_NONE for any. */
 static ofp_port_t
 pick_ofp_port(const struct iface *iface, const struct ovsrec_interface *row)
 {
@@ -399,14 +400,13 @@ iface_failed(struct iface *iface, const struct ovsrec_interface *row,
 static unsigned int
 device_ifindex(const struct iface *iface)
 {
-    int ifindex;
+    unsigned int ifindex;
 
     if (strcmp(iface->type, "system")) {
         return 0;
     }
-    ifindex = netdev_get_ifindex(iface->netdev);
-    return (ifindex > 0 && (unsigned int) ifindex == if_nametoindex(iface->name)
-            ? ifindex : 0);
+    ifindex = if_nametoindex(iface->name);
+    return netdev_get_ifindex(iface->netdev) == (int) ifindex ? ifindex : 0;
 }
 
 /* Has everything configured anew that a port's coming or going changes. */
@@ -489,7 +489,7 @@ iface_close(struct iface *iface)
     ifaces_retry_soon();
 }
 
-/* --- What dirty interfaces need ------------------------------------------- */
+/* --- What dirty interfaces need ------------------------------------------ */
 
 static bool
 device_is_another(const struct iface *iface)
@@ -511,9 +511,9 @@ options_apply(struct iface *iface, const struct ovsrec_interface *row)
     return true;
 }
 
-/* Returns true if 'iface' must be closed and opened to get the port number that
- * it asks for.  That may cost another interface, which didn't ask for it, its
- * number. */
+/* Returns true if 'iface' must be closed and opened to get the port number
+ * that it asks for.  That may cost another interface, which didn't ask for it,
+ * its number. */
 static bool
 must_renumber(struct iface *iface, const struct ovsrec_interface *row)
 {

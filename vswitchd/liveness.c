@@ -15,7 +15,7 @@
 
 static struct ovs_list peer_checks = OVS_LIST_INITIALIZER(&peer_checks);
 
-/* --- Configuration -------------------------------------------------------- */
+/* --- Configuration ------------------------------------------------------- */
 
 static uint16_t
 get_ccm_vlan(const struct smap *oc)
@@ -88,7 +88,7 @@ iface_configure_liveness(struct iface *iface,
     }
 }
 
-/* --- Status ---------------------------------------------------------------- */
+/* --- Status -------------------------------------------------------------- */
 
 static void
 clear_cfm(const struct ovsrec_interface *row)
@@ -176,7 +176,7 @@ iface_refresh_liveness(struct iface *iface, bool force)
     }
 }
 
-/* --- Peers of patch ports -------------------------------------------------- */
+/* --- Peers of patch ports ------------------------------------------------ */
 
 static void
 check_later(struct iface *iface)

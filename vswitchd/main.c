@@ -46,6 +46,7 @@ struct options {
     char *remote;               /* The database. */
     char *unixctl_path;         /* Control socket, NULL: the usual. */
     bool mlockall;              /* Keep all memory from being paged out. */
+    const char *dummy;          /* NULL, or what --enable-dummy came with. */
 };
 
 struct exit_request {
@@ -160,7 +161,8 @@ usage(void)
            "usage: %s [OPTIONS] [DATABASE]\n"
            "where DATABASE is a socket on which %s is listening\n"
            "      (default: \"unix:%s/db.sock\").\n",
-           program_name, is_compat() ? "Open vSwitch" : "Sluice virtual switch",
+           program_name,
+           is_compat() ? "Open vSwitch" : "Sluice virtual switch",
            program_name, is_compat() ? "ovsdb-server" : "sluice-db",
            ovs_rundir());
     stream_usage("DATABASE", true, false, true);
@@ -252,6 +254,7 @@ parse_options(int argc, char *argv[], struct options *options)
 
         case OPT_ENABLE_DUMMY:
             dummy_enable(optarg);
+            options->dummy = optarg ? optarg : "";
             break;
 
         case OPT_DISABLE_SYSTEM:
@@ -307,7 +310,7 @@ main(int argc, char *argv[])
     }
     unixctl_command_register("exit", "[--cleanup]", 0, 1, request_exit,
                              &request);
-    datapath_init(ovs_rundir());
+    datapath_init(ovs_rundir(), options.dummy);
     reconciler_init(options.remote);
 
     main_loop(unixctl, &request);

@@ -122,10 +122,6 @@ mirror_configure(struct bridge *br, struct mirror *m,
 {
     struct ofproto_mirror_settings s = { .name = row->name };
 
-    if (row->filter) {
-        VLOG_WARN("bridge %s: mirror %s: filter is not supported; mirroring "
-                  "everything that is selected", br->name, row->name);
-    }
     if (!get_output(br, row, &s)) {
         return false;
     }

@@ -150,7 +150,7 @@ port_is_bond(const struct port *port)
     return port->n_open > 1;
 }
 
-/* --- Which interfaces they have --------------------------------------------- */
+/* --- Which interfaces they have ------------------------------------------ */
 
 static void
 take_out_removed(struct port *port, struct row_set_diff *diff,
@@ -237,7 +237,7 @@ ports_update_ifaces(void)
     shash_destroy(&removed);
 }
 
-/* --- Configuration ------------------------------------------------------------ */
+/* --- Configuration ------------------------------------------------------- */
 
 static bool
 vlan_mode_from_string(const char *s, enum port_vlan_mode *mode)

@@ -14,7 +14,7 @@
 #include "util.h"
 #include "vswitchd/log.h"
 
-/* --- Configuration ---------------------------------------------------------- */
+/* --- Configuration ------------------------------------------------------- */
 
 static bool
 has_queue(const struct ovsrec_qos *qos, int64_t queue_id)
@@ -97,7 +97,7 @@ iface_configure_qos(struct iface *iface, const struct ovsrec_qos *qos)
                         MIN(UINT32_MAX, row->ingress_policing_kpkts_burst));
 }
 
-/* --- qos/show-types and qos/show --------------------------------------------- */
+/* --- qos/show-types and qos/show ----------------------------------------- */
 
 static struct iface *
 find_iface(struct unixctl_conn *conn, const char *name)

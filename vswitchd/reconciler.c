@@ -127,8 +127,16 @@ static const struct ovsdb_idl_column *const write_only_columns[] = {
     &ovsrec_datapath_col_datapath_version,
 };
 
-/* Columns that are nothing to us at all. */
+/* Columns that are nothing to us at all.  The first are what libofproto can't
+ * do: the databases of a host that comes over from Open vSwitch 3.1 don't have
+ * them, and that is nothing to warn of. */
 static const struct ovsdb_idl_column *const omitted_columns[] = {
+    &ovsrec_ct_zone_col_limit,
+    &ovsrec_datapath_col_ct_zone_default_limit,
+    &ovsrec_flow_sample_collector_set_col_local_group_id,
+    &ovsrec_ipfix_col_stats_interval,
+    &ovsrec_ipfix_col_template_interval,
+    &ovsrec_mirror_col_filter,
     &ovsrec_open_vswitch_col_external_ids,
     &ovsrec_open_vswitch_col_system_type,
     &ovsrec_open_vswitch_col_system_version,
@@ -359,16 +367,12 @@ mark_changed(void)
     }
 }
 
-/* Returns true if the daemon-wide configuration in 'root', or anything that it
- * refers to but bridges, changed. */
+/* Returns true if the daemon-wide configuration in 'root' changed. */
 static bool
 settings_changed(const struct ovsrec_open_vswitch *root)
 {
-    return (ovsrec_open_vswitch_is_updated(
-                root, OVSREC_OPEN_VSWITCH_COL_OTHER_CONFIG)
-            || ovsrec_open_vswitch_is_updated(
-                root, OVSREC_OPEN_VSWITCH_COL_SSL)
-            || ovsrec_ssl_track_get_first(idl));
+    return ovsrec_open_vswitch_is_updated(
+        root, OVSREC_OPEN_VSWITCH_COL_OTHER_CONFIG);
 }
 
 static bool
@@ -389,7 +393,7 @@ managers_changed(const struct ovsrec_open_vswitch *root)
             || ovsrec_manager_track_get_first(idl));
 }
 
-/* --- Making it so --------------------------------------------------------- */
+/* --- Making it so -------------------------------------------------------- */
 
 /* Initializes libofproto, which is told the port numbers that the database
  * remembers.  It knows the types of datapath only then. */
@@ -482,7 +486,7 @@ run_ofprotos(bool configured)
     }
 }
 
-/* --- One trip -------------------------------------------------------------- */
+/* --- One trip ------------------------------------------------------------ */
 
 /* Another process is the switch.  Leaves everything to it. */
 static void
@@ -599,6 +603,9 @@ reconciler_run(void)
         changed = true;
         write_seq++;
     }
+    if (root) {
+        settings_run(root, changed);
+    }
     if (changed) {
         bool all = look_at_all || (root && ovsrec_open_vswitch_is_new(root));
 
@@ -612,9 +619,6 @@ reconciler_run(void)
         }
     } else {
         ifaces_retry();
-    }
-    if (root) {
-        settings_run(root);
     }
     reconcile_objects();
     run_ofprotos(changed);
@@ -664,7 +668,8 @@ reconciler_wait(void)
     }
 }
 
-/* Adds what the reconciler and libofproto use to 'usage', for "memory/show". */
+/* Adds what the reconciler and libofproto use to 'usage', for
+ * "memory/show". */
 void
 reconciler_get_memory_usage(struct simap *usage)
 {

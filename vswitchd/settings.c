@@ -65,7 +65,6 @@ settings_update(const struct ovsrec_open_vswitch *root)
     }
     update_flow_restore_wait(oc);
     stats_interval_changed();
-    next_ssl_check = LLONG_MIN;
 }
 
 static void
@@ -98,13 +97,14 @@ settings_write_types(const struct ovsrec_open_vswitch *root)
     ovsrec_open_vswitch_set_dpdk_initialized(root, false);
 }
 
-/* Does what has to be done again and again. */
+/* Configures SSL.  If 'changed', the database did, and what it wants may make
+ * connections that need it: this has to be called before. */
 void
-settings_run(const struct ovsrec_open_vswitch *root)
+settings_run(const struct ovsrec_open_vswitch *root, bool changed)
 {
     const struct ovsrec_ssl *ssl = root->ssl;
 
-    if (ssl && time_msec() >= next_ssl_check) {
+    if (ssl && (changed || time_msec() >= next_ssl_check)) {
         stream_ssl_set_key_and_cert(ssl->private_key, ssl->certificate);
         stream_ssl_set_ca_cert_file(ssl->ca_cert, ssl->bootstrap_ca_cert);
         next_ssl_check = time_msec() + SSL_INTERVAL_MSEC;

@@ -66,7 +66,7 @@ get_system_id(const struct bridge *br, const struct smap *oc, const char *key)
     return eth_addr_to_uint64(ea);
 }
 
-/* --- STP -------------------------------------------------------------------- */
+/* --- STP ----------------------------------------------------------------- */
 
 /* The ports of an STP bridge are numbered by hand, all of them, or in
  * sequence. */
@@ -173,7 +173,7 @@ configure_stp(struct bridge *br, bool enable)
     bitmap_free(numbers.by_hand);
 }
 
-/* --- RSTP ------------------------------------------------------------------- */
+/* --- RSTP ---------------------------------------------------------------- */
 
 /* Stores the number of 'port': 0 means the first that is free. */
 static bool
@@ -285,7 +285,7 @@ bridge_configure_spanning_tree(struct bridge *br)
     br->spanning_tree = stp || row->rstp_enable;
 }
 
-/* --- Status ------------------------------------------------------------------ */
+/* --- Status -------------------------------------------------------------- */
 
 static void
 refresh_bridge_stp(const struct bridge *br)

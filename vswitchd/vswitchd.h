@@ -302,7 +302,7 @@ void datapaths_destroy_all(void);
 /* --- settings.c --- */
 void settings_update(const struct ovsrec_open_vswitch *);
 void settings_write_types(const struct ovsrec_open_vswitch *);
-void settings_run(const struct ovsrec_open_vswitch *);
+void settings_run(const struct ovsrec_open_vswitch *, bool changed);
 
 /* --- status.c --- */
 void iface_refresh_status(struct iface *);

@@ -165,6 +165,14 @@ cmd_add_br(struct ctl_context *ctx)
 }
 
 static void
+pre_del_br(struct ctl_context *ctx)
+{
+    pre_topology(ctx);
+    ovsdb_idl_add_column(ctx->idl,
+                         &ovsrec_flow_sample_collector_set_col_bridge);
+}
+
+static void
 cmd_del_br(struct ctl_context *ctx)
 {
     struct topology *topo = loaded_topology(ctx);
@@ -326,7 +334,7 @@ const struct ctl_command_syntax bridge_commands[] = {
     {"add-br", 1, 3, "NEW-BRIDGE [PARENT] [NEW-VLAN]",
      pre_topology, cmd_add_br, NULL, "--may-exist", RW},
     {"del-br", 1, 1, "BRIDGE",
-     pre_topology, cmd_del_br, NULL, "--if-exists", RW},
+     pre_del_br, cmd_del_br, NULL, "--if-exists", RW},
     {"list-br", 0, 0, "",
      pre_topology, cmd_list_br, NULL, "--real,--fake", RO},
     {"br-exists", 1, 1, "BRIDGE",

@@ -6,8 +6,9 @@
  *      switch is behind the configuration.
  *
  * The main loop of the switch answers the question about the threads, so the
- * time that takes is the main loop's pulse.  A service thread that has nothing
- * to do sleeps and has no pulse to speak of; the switch says so. */
+ * time that takes is the main loop's pulse.  A service thread counts its polls
+ * and its sleeps; one that doesn't get on with either is stuck, unless the
+ * kernel says that it sleeps: it does when it has nothing to do. */
 #include <config.h>
 #include "tools.h"
 
@@ -21,8 +22,11 @@
 #include "timeval.h"
 #include "util.h"
 
-/* A service thread whose heart hasn't beaten for longer, in ms, is stuck. */
+/* A service thread whose heart doesn't beat for so long, in ms, is stuck... */
 #define MAX_HEARTBEAT_AGE 2000
+
+/* ...and this is how often we look until then. */
+#define HEARTBEAT_INTERVAL 20
 
 struct health {
     int status;                 /* The program's exit status. */
@@ -82,25 +86,81 @@ check_database(struct health *health)
     json_destroy(rows);
 }
 
-static void
-check_threads(struct health *health, const struct json *answer)
+/* Does the kernel say that thread 'tid' of process 'pid' sleeps? */
+static bool
+is_asleep(int pid, int tid)
 {
-    const struct json *threads = json_member(answer, "threads");
-    double now = json_number(answer, "now");
-    size_t n = json_length(threads);
+    char *name = xasprintf("/proc/%d/task/%d/stat", pid, tid);
+    FILE *stream = fopen(name, "r");
+    char state = 'X';
 
-    json_object_put(health->facts, "threads", json_integer_create(n));
-    for (size_t i = 0; i < n; i++) {
+    free(name);
+    if (stream) {
+        if (fscanf(stream, "%*d (%*[^)]) %c", &state) != 1) {
+            state = 'X';
+        }
+        fclose(stream);
+    }
+    return state == 'S';
+}
+
+static double
+pulse(const struct json *thread)
+{
+    return json_number(thread, "polls") + json_number(thread, "sleeps");
+}
+
+/* Returns the first thread in 'now' that hasn't got on since 'before', or
+ * NULL. */
+static const struct json *
+find_stuck_thread(const struct json *now, const struct json *before)
+{
+    const struct json *threads = json_member(now, "threads");
+    const struct json *earlier = json_member(before, "threads");
+
+    for (size_t i = 0; i < json_length(threads); i++) {
         const struct json *thread = threads->array.elems[i];
-        double age = now - json_number(thread, "beat");
 
-        if (!json_flag(thread, "asleep") && age > MAX_HEARTBEAT_AGE) {
-            problem(health, 2,
-                    xasprintf("thread %s: no heartbeat for %.1f s",
-                              json_string_or(thread, "name", "?"),
-                              age / 1000));
+        if (i < json_length(earlier)
+            && pulse(thread) == pulse(earlier->array.elems[i])
+            && !is_asleep(rpc_switch_pid(), json_number(thread, "tid"))) {
+            return thread;
         }
     }
+    return NULL;
+}
+
+/* Looks for a pulse in all threads, of which 'first' is a report. */
+static void
+check_threads(struct health *health, struct jsonrpc *rpc,
+              const struct json *first)
+{
+    long long int deadline = time_msec() + MAX_HEARTBEAT_AGE;
+    const struct json *stuck;
+
+    json_object_put(health->facts, "threads",
+                    json_integer_create(json_length(json_member(first,
+                                                                "threads"))));
+    do {
+        char *error;
+        struct json *now = rpc_query(rpc, "sluice/threads", NULL, &error);
+
+        if (!now) {
+            problem(health, 1, error);
+            return;
+        }
+        stuck = find_stuck_thread(now, first);
+        if (stuck && time_msec() >= deadline) {
+            problem(health, 2,
+                    xasprintf("thread %s: no heartbeat for %.1f s",
+                              json_string_or(stuck, "name", "?"),
+                              MAX_HEARTBEAT_AGE / 1000.0));
+            stuck = NULL;
+        } else if (stuck) {
+            xnanosleep(HEARTBEAT_INTERVAL * 1000000LL);
+        }
+        json_destroy(now);
+    } while (stuck);
 }
 
 static void
@@ -120,18 +180,20 @@ check_switch(struct health *health)
             answer = rpc_call(rpc, "version", json_array_create_empty(),
                               &error);
         }
+    }
+    if (answer) {
+        json_object_put(health->facts, "main_loop_ms",
+                        json_real_create(elapsed(start)));
+        if (answer->type == JSON_OBJECT) {
+            check_threads(health, rpc, answer);
+        }
+        json_destroy(answer);
+    } else {
+        problem(health, 1, error);
+    }
+    if (rpc) {
         jsonrpc_close(rpc);
     }
-    if (!answer) {
-        problem(health, 1, error);
-        return;
-    }
-    json_object_put(health->facts, "main_loop_ms",
-                    json_real_create(elapsed(start)));
-    if (answer->type == JSON_OBJECT) {
-        check_threads(health, answer);
-    }
-    json_destroy(answer);
 }
 
 static void
@@ -150,8 +212,8 @@ print_line(const struct health *health)
     const struct json *problems = health->problems;
 
     if (!health->status) {
-        printf("ok: database %.1f ms, main loop %.1f ms, %.0f service "
-               "threads alive\n",
+        printf("ok: database %.1f ms, main loop %.1f ms, service threads "
+               "alive: %.0f\n",
                json_number(health->facts, "database_ms"),
                json_number(health->facts, "main_loop_ms"),
                json_number(health->facts, "threads"));

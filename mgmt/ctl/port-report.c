@@ -108,36 +108,40 @@ add_configuration(struct json *report, const char *name)
     jsonrpc_close(db);
 }
 
-/* Adds to 'report' what the switch knows.  Without a switch, or if it is one
- * that can't tell, the reason is in "unavailable". */
+/* Adds 'answer', from the switch, to 'report' as 'name', or, if it is NULL,
+ * the reason in 'error' as "unavailable".  Takes ownership of 'answer' and
+ * 'error'. */
+static void
+add_answer(struct json *report, const char *name, struct json *answer,
+           char *error)
+{
+    const struct json *list = json_member(answer, name);
+
+    if (answer) {
+        json_object_put(report, name, json_clone(list ? list : answer));
+        json_destroy(answer);
+    } else {
+        json_object_put(report, "unavailable",
+                        json_string_create_nocopy(error));
+    }
+}
+
+/* Adds to 'report' what the switch knows. */
 static void
 add_state(struct json *report, const char *name)
 {
-    static const char *const parts[] = { "queues", "flows", "drops" };
     char *error;
     struct jsonrpc *sw = rpc_open_switch(&error);
 
     if (!sw) {
-        json_object_put(report, "unavailable",
-                        json_string_create_nocopy(error));
+        add_answer(report, "", NULL, error);
         return;
     }
-    for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
-        char *command = xasprintf("sluice/%s", parts[i]);
-        struct json *answer = rpc_query(sw, command, name, &error);
-
-        if (answer) {
-            const struct json *list = json_member(answer, parts[i]);
-
-            json_object_put(report, parts[i],
-                            json_clone(list ? list : answer));
-            json_destroy(answer);
-        } else {
-            json_object_put(report, "unavailable",
-                            json_string_create_nocopy(error));
-        }
-        free(command);
-    }
+    add_answer(report, "queues",
+               rpc_query(sw, "sluice/queues", name, &error), error);
+    add_answer(report, "flows",
+               rpc_query(sw, "sluice/flows", name, &error), error);
+    add_answer(report, "drops", ask_drops(sw, name, &error), error);
     jsonrpc_close(sw);
 }
 
@@ -178,6 +182,9 @@ print_columns(const struct json *row, const char *const columns[], int indent)
             const struct shash_node **nodes = shash_sort(json_object(value));
 
             for (size_t j = 0; j < shash_count(json_object(value)); j++) {
+                if (is_empty(nodes[j]->data)) {
+                    continue;
+                }
                 s = json_to_text(nodes[j]->data);
                 printf("%*s%s:%s = %s\n", indent, "", columns[i],
                        nodes[j]->name, s);
@@ -192,27 +199,30 @@ print_columns(const struct json *row, const char *const columns[], int indent)
     }
 }
 
-/* Prints the numbers of map 'statistics' side by side. */
+/* Prints those counters of map "statistics" that have counted something, side
+ * by side. */
 static void
 print_statistics(const struct json *iface)
 {
     const struct json *statistics = json_member(iface, "statistics");
     const struct shash_node **nodes;
-    size_t n;
+    size_t n = 0;
 
-    if (!statistics || statistics->type != JSON_OBJECT
-        || is_empty(statistics)) {
+    if (!statistics || statistics->type != JSON_OBJECT) {
         return;
     }
-    n = shash_count(json_object(statistics));
     nodes = shash_sort(json_object(statistics));
-    for (size_t i = 0; i < n; i++) {
-        char *s = json_to_text(nodes[i]->data);
+    for (size_t i = 0; i < shash_count(json_object(statistics)); i++) {
+        if (!is_empty(nodes[i]->data)) {
+            char *s = json_to_text(nodes[i]->data);
 
-        printf("%s%-20s %14s%s", i % 2 ? "" : "    ", nodes[i]->name, s,
-               i % 2 || i == n - 1 ? "\n" : "   ");
-        free(s);
+            printf("%s%-24s %14s", n % 2 ? "   " : "    ", nodes[i]->name, s);
+            n++;
+            fputs(n % 2 ? "" : "\n", stdout);
+            free(s);
+        }
     }
+    fputs(n % 2 ? "\n" : "", stdout);
     free(nodes);
 }
 
@@ -222,21 +232,22 @@ print_queues(const struct json *queues)
     if (!json_length(queues)) {
         return;
     }
-    printf("\n%-6s %-3s %-12s %-8s %10s %10s %8s %8s  %s\n", "QUEUE", "DIR",
-           "THREAD", "STATE", "PACKETS", "BYTES", "KICKS", "CALLS", "ERROR");
+    printf("\n%-6s %-3s %-8s %8s %8s %8s %8s %8s %8s %8s\n", "QUEUE", "DIR",
+           "STATE", "PACKETS", "BYTES", "KICKS", "CALLS", "NO BUF", "DROPPED",
+           "BAD");
     for (size_t i = 0; i < queues->array.n; i++) {
         const struct json *q = queues->array.elems[i];
         char *packets = format_rate(json_number(q, "packets"));
         char *bytes = format_rate(json_number(q, "bytes"));
 
-        printf("%-6.0f %-3s %-12s %-8s %10s %10s %8.0f %8.0f  %s\n",
+        printf("%-6.0f %-3s %-8s %8s %8s %8.0f %8.0f %8.0f %8.0f %8.0f\n",
                json_number(q, "queue"), json_string_or(q, "direction", "-"),
-               json_string_or(q, "thread", "-"),
-               (!json_flag(q, "running") ? "stopped"
-                : !json_flag(q, "enabled") ? "disabled"
-                : json_flag(q, "hot") ? "hot" : "asleep"),
+               (json_flag(q, "broken") ? "broken"
+                : json_flag(q, "enabled") ? "enabled"
+                : "disabled"),
                packets, bytes, json_number(q, "kicks"),
-               json_number(q, "calls"), json_string_or(q, "error", ""));
+               json_number(q, "calls"), json_number(q, "no_buffers"),
+               json_number(q, "dropped"), json_number(q, "bad_chains"));
         free(packets);
         free(bytes);
     }

@@ -13,12 +13,12 @@
 #include "util.h"
 
 static const struct tool tools[] = {
-    {"port", 1, 1, "PORT", tool_port},
-    {"top", 0, 0, "", tool_top},
-    {"why", 0, 1, "[PORT]", tool_why},
-    {"watch", 0, INT_MAX, "[TABLE]...", tool_watch},
-    {"health", 0, 0, "", tool_health},
-    {"doctor", 0, 0, "", tool_doctor},
+    {"port", 1, 1, "PORT", false, tool_port},
+    {"top", 0, 0, "", true, tool_top},
+    {"why", 0, 1, "[PORT]", false, tool_why},
+    {"watch", 0, INT_MAX, "[TABLE]...", true, tool_watch},
+    {"health", 0, 0, "", false, tool_health},
+    {"doctor", 0, 0, "", false, tool_doctor},
 };
 
 /* Returns the tool called 'name', or NULL. */
@@ -121,6 +121,8 @@ tool_run(const struct tool *tool, int argc, char *argv[])
         ctl_fatal("'%s' command takes at most %d arguments",
                   tool->name, tool->max_args);
     }
-    ctl_timeout_setup(settings.timeout);
+    if (tool->endless) {
+        ctl_timeout_setup(settings.timeout);
+    }
     return tool->run(&args);
 }

@@ -19,6 +19,9 @@ struct tool {
     const char *name;
     int min_args, max_args;
     const char *arguments;      /* As in struct ctl_command_syntax. */
+    bool endless;               /* Runs until stopped?  Then --timeout does
+                                 * that; otherwise it bounds each question to
+                                 * a daemon. */
 
     /* Does the work; returns the program's exit status. */
     int (*run)(const struct tool_args *);

@@ -1,8 +1,8 @@
 /* "top": the switch at work.  Rates per port, what the service threads do, and
  * drops with their reasons, over each --interval.
  *
- * The switch's counters (sluice/ports, sluice/threads, sluice/drops) only ever
- * grow: a screen is the difference of two samples. */
+ * The switch's counters (sluice/ports, sluice/threads) only ever grow: a screen
+ * is the difference of two samples. */
 #include <config.h>
 #include "tools.h"
 
@@ -26,7 +26,6 @@ struct sample {
     long long int when;         /* In us. */
     struct json *ports;         /* Answers, or NULL. */
     struct json *threads;
-    struct json *drops;
 };
 
 static struct json *
@@ -84,7 +83,6 @@ take_sample(struct jsonrpc *sw, struct sample *sample)
         sample->ports = ports_from_database();
     }
     sample->threads = ask(sw, "sluice/threads");
-    sample->drops = ask(sw, "sluice/drops");
     sample->when = time_usec();
 }
 
@@ -93,27 +91,21 @@ free_sample(struct sample *sample)
 {
     json_destroy(sample->ports);
     json_destroy(sample->threads);
-    json_destroy(sample->drops);
 }
 
-/* Returns the elements of array 'member' of 'answer', by the value of their
- * 'key', or of both keys if 'key2' is nonnull.  The caller must destroy the
- * shash with shash_destroy(). */
+/* Initializes 'index' with the elements of array 'member' of 'answer', by their
+ * names.  The caller must destroy it with shash_destroy(). */
 static void
-index_by(struct shash *index, const struct json *answer, const char *member,
-         const char *key, const char *key2)
+index_by_name(struct shash *index, const struct json *answer,
+              const char *member)
 {
     const struct json *array = json_member(answer, member);
 
     shash_init(index);
     for (size_t i = 0; i < json_length(array); i++) {
         struct json *element = array->array.elems[i];
-        char *name = xasprintf("%s%s%s", json_string_or(element, key, ""),
-                               key2 ? " " : "",
-                               key2 ? json_string_or(element, key2, "") : "");
 
-        shash_replace(index, name, element);
-        free(name);
+        shash_replace(index, json_string_or(element, "name", ""), element);
     }
 }
 
@@ -142,7 +134,7 @@ port_rates(const struct sample *now, const struct sample *before,
     struct json *result = json_array_create_empty();
     struct shash index;
 
-    index_by(&index, before->ports, "ports", "name", NULL);
+    index_by_name(&index, before->ports, "ports");
     for (size_t i = 0; i < json_length(ports); i++) {
         const struct json *p = ports->array.elems[i];
         const char *name = json_string_or(p, "name", "");
@@ -150,7 +142,7 @@ port_rates(const struct sample *now, const struct sample *before,
         struct json *r = json_object_create();
 
         json_object_put_string(r, "name", name);
-        json_object_put_string(r, "bridge", json_string_or(p, "bridge", ""));
+        json_object_put_string(r, "type", json_string_or(p, "type", ""));
         put_rate(r, "rx_pps", p, b, "rx_packets", seconds);
         put_rate(r, "rx_bps", p, b, "rx_bytes", seconds / 8);
         put_rate(r, "tx_pps", p, b, "tx_packets", seconds);
@@ -171,7 +163,7 @@ thread_rates(const struct sample *now, const struct sample *before,
     struct json *result = json_array_create_empty();
     struct shash index;
 
-    index_by(&index, before->threads, "threads", "name", NULL);
+    index_by_name(&index, before->threads, "threads");
     for (size_t i = 0; i < json_length(threads); i++) {
         const struct json *t = threads->array.elems[i];
         const char *name = json_string_or(t, "name", "");
@@ -179,19 +171,36 @@ thread_rates(const struct sample *now, const struct sample *before,
         struct json *r = json_object_create();
 
         json_object_put_string(r, "name", name);
-        json_object_put_string(r, "cpus", json_string_or(t, "cpus", ""));
+        json_object_put(r, "cpu", json_integer_create(json_number(t, "cpu")));
         json_object_put(r, "queues",
                         json_integer_create(json_number(t, "queues")));
         json_object_put(r, "hot", json_integer_create(json_number(t, "hot")));
-        put_rate(r, "cpu_percent", t, b, "cpu_us", seconds * 1e4);
         put_rate(r, "busy_percent", t, b, "busy_us", seconds * 1e4);
+        put_rate(r, "spin_percent", t, b, "spin_us", seconds * 1e4);
         put_rate(r, "pps", t, b, "packets", seconds);
-        put_rate(r, "microflow_hits", t, b, "microflow_hits", seconds);
-        put_rate(r, "megaflow_hits", t, b, "megaflow_hits", seconds);
-        put_rate(r, "upcalls", t, b, "upcalls", seconds);
+        put_rate(r, "polls", t, b, "polls", seconds);
+        put_rate(r, "sleeps", t, b, "sleeps", seconds);
         json_array_add(result, r);
     }
     shash_destroy(&index);
+    return result;
+}
+
+/* Where flows were found, in packets per second. */
+static struct json *
+cache_rates(const struct sample *now, const struct sample *before,
+            double seconds)
+{
+    const struct json *c = json_member(now->threads, "cache");
+    const struct json *b = json_member(before->threads, "cache");
+    struct json *result = json_object_create();
+    const struct shash_node *node;
+
+    if (c && c->type == JSON_OBJECT) {
+        SHASH_FOR_EACH (node, json_object(c)) {
+            put_rate(result, node->name, c, b, node->name, seconds);
+        }
+    }
     return result;
 }
 
@@ -199,29 +208,34 @@ static struct json *
 drop_rates(const struct sample *now, const struct sample *before,
            double seconds)
 {
-    const struct json *counts = json_member(now->drops, "counts");
+    const struct json *ports = json_member(now->ports, "ports");
     struct json *result = json_array_create_empty();
+    const struct shash_node *node;
     struct shash index;
 
-    index_by(&index, before->drops, "counts", "port", "reason");
-    for (size_t i = 0; i < json_length(counts); i++) {
-        const struct json *d = counts->array.elems[i];
-        const char *port = json_string_or(d, "port", "");
-        const char *reason = json_string_or(d, "reason", "");
-        char *key = xasprintf("%s %s", port, reason);
-        const struct json *b = shash_find_data(&index, key);
-        double pps = b ? rate(d, b, "packets", seconds)
-                       : json_number(d, "packets") / seconds;
+    index_by_name(&index, before->ports, "ports");
+    for (size_t i = 0; i < json_length(ports); i++) {
+        const struct json *p = ports->array.elems[i];
+        const char *name = json_string_or(p, "name", "");
+        const struct json *drops = json_member(p, "drops");
+        const struct json *b = json_member(shash_find_data(&index, name),
+                                           "drops");
 
-        if (pps > 0) {
-            struct json *r = json_object_create();
-
-            json_object_put_string(r, "port", port);
-            json_object_put_string(r, "reason", reason);
-            json_object_put(r, "pps", json_real_create(pps));
-            json_array_add(result, r);
+        if (!drops || drops->type != JSON_OBJECT) {
+            continue;
         }
-        free(key);
+        SHASH_FOR_EACH (node, json_object(drops)) {
+            double pps = rate(drops, b, node->name, seconds);
+
+            if (pps > 0) {
+                struct json *r = json_object_create();
+
+                json_object_put_string(r, "port", name);
+                json_object_put_string(r, "reason", node->name);
+                json_object_put(r, "pps", json_real_create(pps));
+                json_array_add(result, r);
+            }
+        }
     }
     shash_destroy(&index);
     return result;
@@ -236,6 +250,7 @@ compose(const struct sample *now, const struct sample *before)
     json_object_put(screen, "interval", json_real_create(seconds));
     json_object_put(screen, "ports", port_rates(now, before, seconds));
     json_object_put(screen, "threads", thread_rates(now, before, seconds));
+    json_object_put(screen, "cache", cache_rates(now, before, seconds));
     json_object_put(screen, "drops", drop_rates(now, before, seconds));
     return screen;
 }
@@ -268,23 +283,42 @@ print_threads(const struct json *threads)
     if (!json_length(threads)) {
         return;
     }
-    printf("%-14s %-8s %6s %6s %6s %6s %7s %7s %7s %7s\n", "THREAD", "CPUS",
-           "CPU%", "BUSY%", "QUEUES", "HOT", "PPS", "MICRO", "MEGA",
-           "UPCALL");
+    printf("%-14s %4s %6s %6s %6s %6s %8s %8s %8s\n", "THREAD", "CPU",
+           "BUSY%", "SPIN%", "QUEUES", "HOT", "PPS", "POLLS", "SLEEPS");
     for (size_t i = 0; i < threads->array.n; i++) {
         const struct json *t = threads->array.elems[i];
 
-        printf("%-14s %-8s %6.1f %6.1f %6.0f %6.0f",
-               json_string_or(t, "name", ""), json_string_or(t, "cpus", ""),
-               json_number(t, "cpu_percent"), json_number(t, "busy_percent"),
+        char *cpu = (json_number(t, "cpu") < 0 ? xstrdup("any")
+                     : xasprintf("%.0f", json_number(t, "cpu")));
+
+        printf("%-14s %4s %6.1f %6.1f %6.0f %6.0f",
+               json_string_or(t, "name", ""), cpu,
+               json_number(t, "busy_percent"), json_number(t, "spin_percent"),
                json_number(t, "queues"), json_number(t, "hot"));
-        print_rate(t, "pps", 7);
-        print_rate(t, "microflow_hits", 7);
-        print_rate(t, "megaflow_hits", 7);
-        print_rate(t, "upcalls", 7);
+        print_rate(t, "pps", 8);
+        print_rate(t, "polls", 8);
+        print_rate(t, "sleeps", 8);
         putchar('\n');
+        free(cpu);
     }
     putchar('\n');
+}
+
+static void
+print_cache(const struct json *cache)
+{
+    const struct shash_node **nodes = shash_sort(json_object(cache));
+    size_t n = shash_count(json_object(cache));
+
+    for (size_t i = 0; i < n; i++) {
+        printf("%s%s", i ? "  " : "flows found by, per second:  ",
+               nodes[i]->name);
+        print_rate(cache, nodes[i]->name, 0);
+    }
+    if (n) {
+        puts("\n");
+    }
+    free(nodes);
 }
 
 static void
@@ -308,13 +342,13 @@ print_drop_rates(const struct json *drops)
 static void
 print_ports(const struct json *ports, size_t max)
 {
-    printf("%-16s %-12s %8s %8s %8s %8s %8s %8s\n", "PORT", "BRIDGE",
+    printf("%-16s %-12s %8s %8s %8s %8s %8s %8s\n", "PORT", "TYPE",
            "RX PPS", "RX BIT/S", "TX PPS", "TX BIT/S", "RX DROP", "TX DROP");
     for (size_t i = 0; i < json_length(ports) && i < max; i++) {
         const struct json *p = ports->array.elems[i];
 
         printf("%-16s %-12s", json_string_or(p, "name", ""),
-               json_string_or(p, "bridge", ""));
+               json_string_or(p, "type", ""));
         print_rate(p, "rx_pps", 8);
         print_rate(p, "rx_bps", 8);
         print_rate(p, "tx_pps", 8);
@@ -330,7 +364,7 @@ static size_t
 room_for_ports(const struct json *screen)
 {
     struct winsize size;
-    size_t used = 8 + json_length(json_member(screen, "threads"))
+    size_t used = 10 + json_length(json_member(screen, "threads"))
                   + json_length(json_member(screen, "drops"));
 
     if (!isatty(STDOUT_FILENO)
@@ -351,6 +385,7 @@ print_screen(const struct json *screen)
     qsort(ports->array.elems, ports->array.n, sizeof *ports->array.elems,
           compare_ports);
     print_threads(json_member(screen, "threads"));
+    print_cache(json_member(screen, "cache"));
     print_drop_rates(json_member(screen, "drops"));
     print_ports(ports, room_for_ports(screen));
     putchar('\n');

@@ -528,7 +528,8 @@ topology_delete_port(struct topology *topo, struct port *port)
 }
 
 /* Flow_Sample_Collector_Set rows are in the root set: they don't go by
- * themselves when the bridge does to which they refer. */
+ * themselves when the bridge does to which they refer, but keep its row, and so
+ * its name, in the database. */
 static void
 delete_collector_sets(struct topology *topo, const struct ovsrec_bridge *br)
 {

@@ -10,11 +10,53 @@
 #include "db-ctl-base.h"
 #include "jsonrpc.h"
 #include "openvswitch/json.h"
+#include "openvswitch/shash.h"
 #include "report.h"
 #include "rpc.h"
 #include "util.h"
 
-/* Prints 'answer', the switch's to "sluice/drops", for people. */
+/* Returns why packets of 'port' (NULL: of any port) were dropped, as an object
+ * with "counts" (for each port and reason) and "last" (the last packets), or
+ * NULL and sets '*errorp'.  The caller must free it. */
+struct json *
+ask_drops(struct jsonrpc *sw, const char *port, char **errorp)
+{
+    struct json *ports = rpc_query(sw, "sluice/ports", port, errorp);
+    struct json *drops = ports ? rpc_query(sw, "sluice/drops", port, errorp)
+                               : NULL;
+    const struct json *list = json_member(ports, "ports");
+    struct json *counts = json_array_create_empty();
+
+    for (size_t i = 0; drops && i < json_length(list); i++) {
+        const struct json *p = list->array.elems[i];
+        const struct json *reasons = json_member(p, "drops");
+        const struct shash_node *node;
+
+        if (!reasons || reasons->type != JSON_OBJECT) {
+            continue;
+        }
+        SHASH_FOR_EACH (node, json_object(reasons)) {
+            struct json *count = json_object_create();
+
+            json_object_put_string(count, "port",
+                                   json_string_or(p, "name", ""));
+            json_object_put_string(count, "reason", node->name);
+            json_object_put(count, "packets",
+                            json_integer_create(json_number(reasons,
+                                                            node->name)));
+            json_array_add(counts, count);
+        }
+    }
+    json_destroy(ports);
+    if (!drops) {
+        json_destroy(counts);
+        return NULL;
+    }
+    json_object_put(drops, "counts", counts);
+    return drops;
+}
+
+/* Prints 'answer', from ask_drops(), for people. */
 void
 print_drops(const struct json *answer)
 {
@@ -37,11 +79,11 @@ print_drops(const struct json *answer)
                json_number(drop, "packets"));
     }
     if (n_last) {
-        puts("\nLast ones, newest first:");
+        puts("\nLast ones:");
     }
     for (size_t i = 0; i < n_last; i++) {
         const struct json *drop = last->array.elems[i];
-        long long int when = json_number(drop, "when");
+        long long int when = json_number(drop, "time");
         time_t seconds = when / 1000;
         char text[32] = "-";
         struct tm tm;
@@ -53,8 +95,7 @@ print_drops(const struct json *answer)
                json_string_or(drop, "port", "-"),
                json_string_or(drop, "reason", "-"),
                json_number(drop, "length"),
-               json_string_or(drop, "text",
-                              json_string_or(drop, "header", "")));
+               json_string_or(drop, "header", ""));
     }
 }
 
@@ -67,8 +108,7 @@ tool_why(const struct tool_args *args)
 
     rpc = rpc_open_switch(&error);
     if (rpc) {
-        answer = rpc_query(rpc, "sluice/drops",
-                           args->argc ? args->argv[0] : NULL, &error);
+        answer = ask_drops(rpc, args->argc ? args->argv[0] : NULL, &error);
         jsonrpc_close(rpc);
     }
     if (!answer) {

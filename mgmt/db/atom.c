@@ -45,7 +45,7 @@ string_intern(const char *s)
     uint32_t hash = hash_bytes(s, size - 1, 0);
     struct string *string;
 
-    if (n_strings >= n_buckets) {
+    if (2 * n_strings >= n_buckets) {
         grow();
     }
     for (string = buckets[hash & (n_buckets - 1)]; string;

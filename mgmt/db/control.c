@@ -307,6 +307,18 @@ cmd_sync_status(struct call *call)
     ds_put_cstr(&call->reply, "state: active\n");
 }
 
+/* Commands that concern replication, which there is none of. */
+static void
+cmd_no_replication(struct call *call)
+{
+    fail(call, "this server doesn't replicate others");
+}
+
+static void
+cmd_empty(struct call *call OVS_UNUSED)
+{
+}
+
 static void
 cmd_storage_status(struct call *call)
 {
@@ -317,7 +329,7 @@ cmd_storage_status(struct call *call)
         fail(call, "Failed to find the database.");
         return;
     }
-    error = db->store ? store_check(db->store) : NULL;
+    error = db->store ? store_failure(db->store) : NULL;
     if (error) {
         char *s = error_to_string_free(error);
         ds_put_format(&call->reply, "status: %s", s);
@@ -373,6 +385,15 @@ static const struct command {
     { "ovsdb-server/tlog-set", "DB:TABLE on|off", 2, 2, cmd_tlog_set },
     { "ovsdb-server/tlog-list", "", 0, 0, cmd_tlog_list },
     { "ovsdb-server/sync-status", "", 0, 0, cmd_sync_status },
+    { "ovsdb-server/set-active-ovsdb-server", "", 1, 1, cmd_no_replication },
+    { "ovsdb-server/get-active-ovsdb-server", "", 0, 0, cmd_empty },
+    { "ovsdb-server/connect-active-ovsdb-server", "", 0, 0,
+      cmd_no_replication },
+    { "ovsdb-server/disconnect-active-ovsdb-server", "", 0, 0, cmd_empty },
+    { "ovsdb-server/set-active-ovsdb-server-probe-interval", "", 1, 1,
+      cmd_no_replication },
+    { "ovsdb-server/set-sync-exclude-tables", "", 0, 1, cmd_no_replication },
+    { "ovsdb-server/get-sync-exclude-tables", "", 0, 0, cmd_empty },
     { "ovsdb-server/get-db-storage-status", "DB", 1, 1, cmd_storage_status },
     { "ovsdb-server/disable-monitor-cond", "", 0, 0,
       cmd_disable_monitor_cond },

@@ -88,6 +88,7 @@ parse_options(int argc, char *argv[])
         OPT_PEER_CA_CERT,
         OPT_NO_DBS,
         OPT_IGNORED,
+        OPT_SYNC_FROM,
         OPT_NO_HISTORY,
         OPT_HISTORY,
         OPT_MAX_CONNECTIONS,
@@ -111,6 +112,9 @@ parse_options(int argc, char *argv[])
         {"no-dbs", no_argument, NULL, OPT_NO_DBS},
         {"no-db", no_argument, NULL, OPT_NO_DBS},
         {"disable-file-column-diff", no_argument, NULL, OPT_IGNORED},
+        {"sync-from", required_argument, NULL, OPT_SYNC_FROM},
+        {"sync-exclude-tables", required_argument, NULL, OPT_IGNORED},
+        {"active", no_argument, NULL, OPT_IGNORED},
         {"no-history", required_argument, NULL, OPT_NO_HISTORY},
         {"history", required_argument, NULL, OPT_HISTORY},
         {"max-connections", required_argument, NULL, OPT_MAX_CONNECTIONS},
@@ -186,6 +190,11 @@ parse_options(int argc, char *argv[])
 
         case OPT_IGNORED:
             break;
+
+        case OPT_SYNC_FROM:
+            ovs_fatal(0, "--sync-from: this server doesn't replicate others; "
+                      "copy a database with \"ovsdb-client backup\" and "
+                      "\"restore\"");
 
         case OPT_NO_HISTORY:
             sset_add(&server.no_history, optarg);

@@ -42,6 +42,7 @@ struct table {
     int64_t last_id;            /* Greatest row number given out. */
     unsigned int number;        /* In db->by_number. */
     bool log;                   /* Log each change (tlog-set). */
+    unsigned int n_changes;     /* Rows changed so far. */
 };
 
 struct db {

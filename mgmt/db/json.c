@@ -203,9 +203,10 @@ json_hash_value(const json_t *json, uint32_t basis)
     }
 }
 
-/* Returns the names of the members of 'json' in the order in which ovsdb-server
- * would come upon them, that of its hash table: which of several errors in an
- * object it reports depends on that.  The caller must free the array. */
+/* Returns the names of the members of 'json' in the order in which
+ * ovsdb-server would come upon them, that of its hash table: which of several
+ * errors in an object it reports depends on that.  The caller must free the
+ * array. */
 const char **
 json_object_names(const json_t *json, size_t *n)
 {

@@ -218,6 +218,49 @@ remotes_reconfigure(struct server *server)
     return errors.string;
 }
 
+static unsigned int
+count_changes(const struct server *server, const char *name)
+{
+    struct column *column;
+    struct table *table;
+    struct db *db;
+    char *error;
+
+    if (!name || strncmp(name, "db:", 3)) {
+        return 0;
+    }
+    error = parse_db_column(server, name, &db, &table, &column);
+    if (error) {
+        free(error);
+        return 0;
+    }
+    return (table->n_changes
+            + (is_ref_set(&column->type)
+               ? column->type.key.uuid.ref->n_changes : 0));
+}
+
+/* A number that changes whenever the rows change that say which remotes and
+ * files there are. */
+unsigned int
+remotes_count_changes(const struct server *server)
+{
+    const char *files[] = {
+        server->private_key, server->certificate, server->ca_cert,
+        server->ssl_protocols, server->ssl_ciphers
+    };
+    unsigned int n = 0;
+    const char *name;
+    size_t i;
+
+    SSET_FOR_EACH (name, &server->remote_names) {
+        n += count_changes(server, name);
+    }
+    for (i = 0; i < ARRAY_SIZE(files); i++) {
+        n += count_changes(server, files[i]);
+    }
+    return n;
+}
+
 /* --- Status. --- */
 
 static void

@@ -468,7 +468,7 @@ remotes_set(struct server *server, const struct shash *new)
         struct remote *remote = node->data;
         const struct remote_options *options = shash_find_data(new,
                                                                node->name);
-        if (!options) {
+        if (!options && !server->exiting) {
             VLOG_INFO("%s: remote deconfigured", node->name);
         }
         if (!options || options->dscp != remote->options.dscp

@@ -2,10 +2,12 @@
 #include <config.h>
 #include "mgmt/db/schema.h"
 
+#include <ctype.h>
 #include <limits.h>
 #include <string.h>
 
 #include "openvswitch/dynamic-string.h"
+#include "sset.h"
 #include "util.h"
 
 /* --- Column sets. --- */
@@ -122,6 +124,7 @@ column_destroy(struct column *column)
 {
     type_destroy(&column->type);
     free(column->name);
+    free(column->sql_name);
     free(column);
 }
 
@@ -211,6 +214,7 @@ table_schema_destroy(struct table_schema *ts)
     free(ts->indexes);
     shash_destroy(&ts->by_name);
     free(ts->name);
+    free(ts->sql_name);
     free(ts);
 }
 
@@ -471,6 +475,55 @@ check_ref(const struct schema *schema, struct column *column,
     return NULL;
 }
 
+/* Returns 'name', with "~2", "~3" and so on behind it if need be, such that it
+ * is not in 'names' in any case, and adds it there. */
+static char *
+unique_name(struct sset *names, const char *name)
+{
+    bool reserved = !strncasecmp(name, "sqlite_", 7);
+    unsigned int n;
+
+    for (n = 1;; n++) {
+        char *unique = (n == 1 && !reserved ? xstrdup(name)
+                        : xasprintf("%s~%u", reserved ? name + 7 : name, n));
+        char *lower = xstrdup(unique), *p;
+        bool added;
+
+        for (p = lower; *p; p++) {
+            *p = tolower((unsigned char) *p);
+        }
+        added = sset_add(names, lower) != NULL;
+        free(lower);
+        if (added) {
+            return unique;
+        }
+        free(unique);
+    }
+}
+
+/* Chooses the names that tables and columns have in the store.  They are the
+ * same, except that SQL, other than OVSDB, takes "a" and "A" for one, and that
+ * SQLite keeps names that begin with "sqlite_" for itself. */
+static void
+set_sql_names(struct schema *schema)
+{
+    struct sset tables = SSET_INITIALIZER(&tables);
+    size_t i, j;
+
+    for (i = 0; i < schema->n_tables; i++) {
+        struct table_schema *ts = schema->tables[i];
+        struct sset columns = SSET_INITIALIZER(&columns);
+
+        ts->sql_name = unique_name(&tables, ts->name);
+        for (j = 0; j < ts->n_columns; j++) {
+            ts->columns[j]->sql_name = unique_name(&columns,
+                                                   ts->columns[j]->name);
+        }
+        sset_destroy(&columns);
+    }
+    sset_destroy(&tables);
+}
+
 static struct error *
 check_refs(struct schema *schema)
 {
@@ -564,6 +617,7 @@ schema_from_json(struct schema **schemap, const json_t *json)
     if (error) {
         schema_destroy(schema);
     } else {
+        set_sql_names(schema);
         *schemap = schema;
     }
     return error;

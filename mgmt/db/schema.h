@@ -14,6 +14,7 @@ enum {
 struct column {
     unsigned int index;         /* In the table's columns and rows' fields. */
     char *name;
+    char *sql_name;             /* In the store: see set_sql_names(). */
     bool mutable;
     bool persistent;            /* Not ephemeral. */
     struct type type;
@@ -27,6 +28,7 @@ struct column_set {
 
 struct table_schema {
     char *name;
+    char *sql_name;             /* In the store. */
     bool mutable;
     bool is_root;               /* Rows live without references. */
     unsigned int max_rows;      /* UINT_MAX: unlimited. */

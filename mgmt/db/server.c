@@ -3,6 +3,7 @@
 #include "mgmt/db/server.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <sys/stat.h>
 
 #include "mgmt/db/import.h"
@@ -31,6 +32,7 @@ reconfigure(struct server *server)
 {
     if (server->reconfigure) {
         server->reconfigure = false;
+        server->config_changes = remotes_count_changes(server);
         report_error_if_changed(tls_reconfigure(server), &server->ssl_error);
         report_error_if_changed(remotes_reconfigure(server),
                                 &server->remotes_error);
@@ -45,6 +47,7 @@ finish_turn(evutil_socket_t fd OVS_UNUSED, short what OVS_UNUSED,
 {
     struct server *server = server_;
     struct shash_node *node;
+    bool changed = false;
     struct session *s;
 
     SHASH_FOR_EACH (node, &server->dbs) {
@@ -52,9 +55,13 @@ finish_turn(evutil_socket_t fd OVS_UNUSED, short what OVS_UNUSED,
 
         triggers_stored(db);
         if (db->changed) {
-            server->reconfigure = true;
+            changed = true;
             triggers_run(db);
         }
+    }
+    if (changed
+        && remotes_count_changes(server) != server->config_changes) {
+        server->reconfigure = true;
     }
     reconfigure(server);
     SHASH_FOR_EACH (node, &server->dbs) {
@@ -68,6 +75,10 @@ finish_turn(evutil_socket_t fd OVS_UNUSED, short what OVS_UNUSED,
     }
     LIST_FOR_EACH_SAFE (s, node, &server->closed) {
         session_destroy(s);
+    }
+    if (server->trim) {
+        server->trim = false;
+        malloc_trim(0);
     }
     if (server->exiting) {
         event_base_loopbreak(server->base);
@@ -88,10 +99,15 @@ store_wake(void *server)
     server_wake(server);
 }
 
+/* Every few seconds: the remotes' status, and a look at whether files for TLS
+ * have changed. */
 static void
-status_cb(evutil_socket_t fd OVS_UNUSED, short what OVS_UNUSED, void *server)
+status_cb(evutil_socket_t fd OVS_UNUSED, short what OVS_UNUSED, void *server_)
 {
+    struct server *server = server_;
+
     remotes_update_status(server);
+    server->reconfigure = true;
     server_wake(server);
 }
 
@@ -203,10 +219,21 @@ cancel_monitors(struct db *db)
     }
 }
 
+/* Has everything that clients have done in 'db' stored, and answered. */
+static void
+settle(struct db *db)
+{
+    if (db->store) {
+        error_destroy(store_drain(db->store));
+        triggers_stored(db);
+    }
+}
+
 /* Removes and destroys 'db'; logs 'comment' and frees it. */
 void
 server_remove_db(struct server *server, struct db *db, char *comment)
 {
+    settle(db);
     cancel_monitors(db);
     triggers_cancel_db(db);
     server_reconnect(server, false, comment);
@@ -221,6 +248,7 @@ server_remove_db(struct server *server, struct db *db, char *comment)
 void
 server_replace_db(struct server *server, struct db *old, struct db *new)
 {
+    settle(old);
     cancel_monitors(old);
     triggers_cancel_db(old);
     shash_find_and_delete_assert(&server->dbs, old->name);
@@ -229,8 +257,6 @@ server_replace_db(struct server *server, struct db *old, struct db *new)
     new->store = old->store;
     store_set_schema(new->store, new->schema);
     db_destroy(old);
-    server_reconnect(server, false, xasprintf("committed %s database schema "
-                                              "conversion", new->name));
     server->reconfigure = true;
 }
 
@@ -261,6 +287,10 @@ server_open_db(struct server *server, const char *file_name)
     char *store_name;
     struct db *db;
 
+    if (!strncmp(file_name, "relay:", 6)) {
+        return error_new(NULL, "%s: this server doesn't relay other servers' "
+                         "databases", file_name);
+    }
     if (is_open(server, file_name)) {
         return error_new(NULL, "%s: already open", file_name);
     }

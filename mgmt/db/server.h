@@ -48,6 +48,9 @@ struct server {
     bool read_only;
     bool monitor_cond;          /* Offer monitor_cond and ..._since. */
     bool reconfigure;           /* The remotes may have changed. */
+    bool trim;                  /* Much memory has just been freed. */
+    unsigned int config_changes; /* remotes_count_changes() at the last
+                                  * reconfiguration. */
     struct event *turn;         /* Runs server_finish_turn(). */
     bool exiting;
     FILE *config;               /* Remembers the configuration over a restart
@@ -116,7 +119,8 @@ struct remote {
 struct remote_status {
     const char *state;
     int last_error;
-    unsigned int sec_since_connect, sec_since_disconnect; /* UINT_MAX: never. */
+    unsigned int sec_since_connect; /* UINT_MAX: never; so is the next. */
+    unsigned int sec_since_disconnect;
     bool is_connected;
     int n_connections;
     uint16_t bound_port;
@@ -131,6 +135,7 @@ void remote_session_closed(struct remote *, int error);
 
 /* Remotes and files that databases name, in remote-config.c. */
 char *remotes_reconfigure(struct server *);
+unsigned int remotes_count_changes(const struct server *);
 char *tls_reconfigure(struct server *);
 void remotes_update_status(struct server *);
 char *parse_db_column(const struct server *, const char *name,

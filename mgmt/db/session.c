@@ -18,6 +18,10 @@ VLOG_DEFINE_THIS_MODULE(session);
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 5);
 
+/* A message of more bytes leaves so much freed memory behind that it is worth
+ * giving back. */
+#define TRIM_SIZE (128 * 1024)
+
 /* --- Shared texts. --- */
 
 /* Takes the text from 'ds'. */
@@ -223,8 +227,8 @@ write_output(struct session *s)
     return error;
 }
 
-/* Sends what has gathered, as far as that is possible without waiting; libevent
- * sees to the rest. */
+/* Sends what has gathered, as far as that is possible without waiting;
+ * libevent sees to the rest. */
 void
 session_flush(struct session *s)
 {
@@ -354,6 +358,7 @@ read_messages(struct session *s)
 
         used = json_stream_feed(&s->input, p, n, &msg, &error);
         evbuffer_drain(in, used);
+        s->input_size += used;
         if (error) {
             VLOG_WARN_RL(&rl, "%s: error parsing stream: %s", s->name, error);
             free(error);
@@ -361,6 +366,10 @@ read_messages(struct session *s)
         } else if (msg) {
             handle_message(s, msg);
             json_decref(msg);
+            if (s->input_size > TRIM_SIZE) {
+                s->remote->server->trim = true;
+            }
+            s->input_size = 0;
             if (session_backlog(s) > s->remote->server->limits.backlog_pause) {
                 session_flush(s);
                 s->paused = (!s->closed
@@ -425,11 +434,15 @@ static void
 check_stall(struct session *s, long long int now)
 {
     int stall = s->remote->server->limits.stall;
+    size_t backlog = session_backlog(s);
 
-    if (session_backlog(s) && now - s->last_sent > stall * 1000LL) {
+    if (backlog < s->last_backlog) {
+        s->last_sent = now;
+    }
+    s->last_backlog = backlog;
+    if (backlog && now - s->last_sent > stall * 1000LL) {
         VLOG_WARN("%s: %"PRIuSIZE" bytes have been waiting to be read for "
-                  "%d seconds, disconnecting", s->name,
-                  session_backlog(s), stall);
+                  "%d seconds, disconnecting", s->name, backlog, stall);
         session_close(s, ETIMEDOUT, NULL);
     }
 }

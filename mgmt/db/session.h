@@ -26,8 +26,9 @@ struct session {
     struct bufferevent *bev;
     bool is_tls;
     struct json_stream input;
+    size_t input_size;          /* Bytes of the current message so far. */
     struct ovs_list dirty_node; /* In server->dirty while 'dirty'. */
-    bool dirty;                 /* Has output that hasn't been tried to send. */
+    bool dirty;                 /* Has output not yet tried to send. */
     bool paused;                /* Isn't read from: has too much output. */
     bool closed;                /* To be destroyed at the turn's end. */
 
@@ -40,8 +41,9 @@ struct session {
 
     struct event *timer;        /* For probes and stalled output. */
     long long int last_received; /* In ms, as the next three. */
-    long long int last_sent;    /* When output last went on its way. */
+    long long int last_sent;    /* When output was last seen to go. */
     long long int connected;
+    size_t last_backlog;        /* Output when the timer last ran. */
     bool probing;               /* An "echo" is unanswered. */
 };
 

@@ -210,9 +210,24 @@ add_row(struct table *table, struct row *row)
     table->last_id = MAX(table->last_id, row->id);
 }
 
+/* What is being loaded. */
+struct load {
+    const char *file_name;
+    struct table *table;
+    const struct column *column; /* One that is a table. */
+    struct row **rows;          /* The table's rows, by id, */
+    size_t n, allocated;        /* how many there are, */
+    size_t next;                /* and where the search goes on. */
+    struct row *row;            /* The row whose elements come, NULL at
+                                 * first, */
+    struct builder elements;    /* and these. */
+};
+
 static struct error *
-load_row(struct table *table, sqlite3_stmt *stmt, const char *file_name)
+load_row_cb(sqlite3_stmt *stmt, void *load_)
 {
+    struct load *load = load_;
+    struct table *table = load->table;
     const struct table_schema *ts = table->schema;
     struct row *row = row_create(table);
     int n = 1;
@@ -227,14 +242,19 @@ load_row(struct table *table, sqlite3_stmt *stmt, const char *file_name)
             continue;
         }
         if (!load_value(&datum, &column->type, stmt, n++)) {
-            struct error *error = bad_value(file_name, table, column->name,
-                                            row->id);
+            struct error *error = bad_value(load->file_name, table,
+                                            column->name, row->id);
             row_unref(row);
             return error;
         }
         row_set(row, column, datum);
     }
     add_row(table, row);
+    if (load->n >= load->allocated) {
+        load->rows = x2nrealloc(load->rows, &load->allocated,
+                                sizeof *load->rows);
+    }
+    load->rows[load->n++] = row;
     return NULL;
 }
 
@@ -260,25 +280,6 @@ for_each(sqlite3 *db, const char *file_name, const char *sql,
     return error;
 }
 
-struct load {
-    const char *file_name;
-    struct table *table;
-    const struct column *column; /* One that is a table. */
-    int64_t *ids;               /* Its rows' ids, sorted, */
-    struct row **rows;          /* and those rows, */
-    size_t n;                   /* and how many. */
-    struct row *row;            /* The row whose elements come, NULL at
-                                 * first, */
-    struct builder elements;    /* and these. */
-};
-
-static struct error *
-load_row_cb(sqlite3_stmt *stmt, void *load_)
-{
-    struct load *load = load_;
-    return load_row(load->table, stmt, load->file_name);
-}
-
 static struct error *
 load_rows(sqlite3 *db, struct load *load)
 {
@@ -290,10 +291,11 @@ load_rows(sqlite3 *db, struct load *load)
     ds_put_cstr(&sql, "SELECT _id");
     for (i = 0; i < ts->n_columns; i++) {
         if (!column_has_table(ts->columns[i])) {
-            ds_put_format(&sql, ",\"%s\"", ts->columns[i]->name);
+            ds_put_format(&sql, ",\"%s\"", ts->columns[i]->sql_name);
         }
     }
-    ds_put_format(&sql, " FROM \"%s\"", ts->name);
+    ds_put_format(&sql, " FROM \"%s\" ORDER BY _id", ts->sql_name);
+    load->n = 0;
     error = for_each(db, load->file_name, ds_cstr(&sql), load_row_cb, load);
     ds_destroy(&sql);
     return error;
@@ -301,30 +303,16 @@ load_rows(sqlite3 *db, struct load *load)
 
 /* --- Sets that are tables. --- */
 
-static int
-compare_ids(const void *a_, const void *b_)
-{
-    struct row *const *a = a_;
-    struct row *const *b = b_;
-    return (*a)->id < (*b)->id ? -1 : (*a)->id > (*b)->id;
-}
-
+/* The row with the given id, which is greater than that of the last call; NULL
+ * if there is none. */
 static struct row *
-find_row(const struct load *load, int64_t id)
+find_row(struct load *load, int64_t id)
 {
-    size_t low = 0, high = load->n;
-
-    while (low < high) {
-        size_t mid = (low + high) / 2;
-        if (load->rows[mid]->id == id) {
-            return load->rows[mid];
-        } else if (load->rows[mid]->id < id) {
-            low = mid + 1;
-        } else {
-            high = mid;
-        }
+    while (load->next < load->n && load->rows[load->next]->id < id) {
+        load->next++;
     }
-    return NULL;
+    return (load->next < load->n && load->rows[load->next]->id == id
+            ? load->rows[load->next] : NULL);
 }
 
 static void
@@ -367,15 +355,7 @@ load_sets(sqlite3 *db, struct load *load)
 {
     const struct table_schema *ts = load->table->schema;
     struct error *error = NULL;
-    struct row *row;
     size_t i;
-
-    load->n = 0;
-    load->rows = xmalloc(hmap_count(&load->table->rows) * sizeof *load->rows);
-    HMAP_FOR_EACH (row, node, &load->table->rows) {
-        load->rows[load->n++] = row;
-    }
-    qsort(load->rows, load->n, sizeof *load->rows, compare_ids);
 
     for (i = 0; i < ts->n_columns && !error; i++) {
         char *sql;
@@ -384,19 +364,20 @@ load_sets(sqlite3 *db, struct load *load)
             continue;
         }
         load->column = ts->columns[i];
+        load->next = 0;
         sql = xasprintf("SELECT row, value FROM \"%s.%s\" ORDER BY row",
-                        ts->name, ts->columns[i]->name);
+                        ts->sql_name, ts->columns[i]->sql_name);
         error = for_each(db, load->file_name, sql, load_element_cb, load);
         finish_elements(load);
         free(sql);
     }
-    free(load->rows);
     return error;
 }
 
 /* --- All of it. --- */
 
-/* Fills 'd', an empty database of the file's schema. */
+/* Fills 'd', an empty database of the file's schema.  Meanwhile the file is
+ * mapped: afterward that would only take memory. */
 struct error *
 sql_load(sqlite3 *db, const char *file_name, struct db *d)
 {
@@ -404,6 +385,7 @@ sql_load(sqlite3 *db, const char *file_name, struct db *d)
     struct error *error = NULL;
     size_t i;
 
+    sql_exec(db, "PRAGMA mmap_size=1073741824");
     for (i = 0; i < d->schema->n_tables && !error; i++) {
         load.table = d->by_number[i];
         error = load_rows(db, &load);
@@ -411,6 +393,8 @@ sql_load(sqlite3 *db, const char *file_name, struct db *d)
             error = load_sets(db, &load);
         }
     }
+    free(load.rows);
+    sql_exec(db, "PRAGMA mmap_size=0");
     return error ? error : references_load(d);
 }
 

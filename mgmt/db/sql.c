@@ -46,8 +46,7 @@ sql_open(const char *file_name, int flags, sqlite3 **db)
                              | SQLITE_OPEN_EXRESCODE, NULL);
     if (!rc) {
         sqlite3_busy_timeout(*db, 10000);
-        rc = sql_exec(*db, "PRAGMA mmap_size=268435456;"
-                      "PRAGMA cache_size=-4096;");
+        rc = sql_exec(*db, "PRAGMA cache_size=-2048");
     }
     return rc;
 }
@@ -72,11 +71,11 @@ put_create_table(struct ds *sql, const struct table_schema *ts)
     size_t i;
 
     ds_put_format(sql, "CREATE TABLE \"%s\"(_id INTEGER PRIMARY KEY",
-                  ts->name);
+                  ts->sql_name);
     for (i = 0; i < ts->n_columns; i++) {
         const struct column *column = ts->columns[i];
         if (!column_has_table(column)) {
-            ds_put_format(sql, ",\"%s\" %s", column->name,
+            ds_put_format(sql, ",\"%s\" %s", column->sql_name,
                           sql_type(&column->type));
         }
     }
@@ -86,7 +85,7 @@ put_create_table(struct ds *sql, const struct table_schema *ts)
         if (column_has_table(column)) {
             ds_put_format(sql, "CREATE TABLE \"%s.%s\"(row INTEGER, "
                           "value TEXT, PRIMARY KEY(row, value)) "
-                          "WITHOUT ROWID;", ts->name, column->name);
+                          "WITHOUT ROWID;", ts->sql_name, column->sql_name);
         }
     }
 }
@@ -132,11 +131,11 @@ sql_drop_tables(sqlite3 *db, const struct schema *schema)
 
     for (i = 0; i < schema->n_tables; i++) {
         const struct table_schema *ts = schema->tables[i];
-        ds_put_format(&sql, "DROP TABLE \"%s\";", ts->name);
+        ds_put_format(&sql, "DROP TABLE \"%s\";", ts->sql_name);
         for (j = 0; j < ts->n_columns; j++) {
             if (column_has_table(ts->columns[j])) {
-                ds_put_format(&sql, "DROP TABLE \"%s.%s\";", ts->name,
-                              ts->columns[j]->name);
+                ds_put_format(&sql, "DROP TABLE \"%s.%s\";", ts->sql_name,
+                              ts->columns[j]->sql_name);
             }
         }
     }
@@ -514,18 +513,18 @@ put_statement(struct ds *sql, const struct sql_table *t, char kind,
 
     if (kind == 'U') {
         const char *delimiter = "";
-        ds_put_format(sql, "UPDATE \"%s\" SET ", ts->name);
+        ds_put_format(sql, "UPDATE \"%s\" SET ", ts->sql_name);
         BITMAP_FOR_EACH_1 (i, ts->n_columns, columns) {
             ds_put_format(sql, "%s\"%s\"=?%d", delimiter,
-                          ts->columns[i]->name, n++);
+                          ts->columns[i]->sql_name, n++);
             delimiter = ",";
         }
         ds_put_cstr(sql, " WHERE _id=?1");
         return;
     }
-    ds_put_format(sql, "INSERT OR REPLACE INTO \"%s\"(_id", ts->name);
+    ds_put_format(sql, "INSERT OR REPLACE INTO \"%s\"(_id", ts->sql_name);
     BITMAP_FOR_EACH_1 (i, ts->n_columns, columns) {
-        ds_put_format(sql, ",\"%s\"", ts->columns[i]->name);
+        ds_put_format(sql, ",\"%s\"", ts->columns[i]->sql_name);
     }
     ds_put_cstr(sql, ")VALUES(?1");
     BITMAP_FOR_EACH_1 (i, ts->n_columns, columns) {
@@ -604,7 +603,7 @@ apply_delete(struct sql_writer *w, struct sql_table *t, struct reader *r)
 {
     int64_t id = get_i64(r);
     int rc = prepare(w, &t->delete, "DELETE FROM \"%w\" WHERE _id=?1",
-                     t->ts->name);
+                     t->ts->sql_name);
     if (!rc) {
         rc = sqlite3_bind_int64(t->delete, 1, id);
     }
@@ -624,7 +623,7 @@ apply_element(struct sql_writer *w, struct sql_table *t, char kind,
                                  "VALUES(?1,?2)"
                                : "DELETE FROM \"%w.%w\" "
                                  "WHERE row=?1 AND value=?2"),
-                     t->ts->name, t->ts->columns[column]->name);
+                     t->ts->sql_name, t->ts->columns[column]->sql_name);
     if (!rc) {
         rc = sqlite3_bind_int64(*stmt, 1, id);
     }

@@ -9,9 +9,12 @@
 #include "mgmt/db/store.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include "lockfile.h"
 #include "mgmt/db/history.h"
 #include "mgmt/db/sql.h"
 #include "openvswitch/thread.h"
@@ -25,7 +28,11 @@ VLOG_DEFINE_THIS_MODULE(store);
 
 /* What nobody waits for may gather for so long before it is written, since
  * most of what a commit costs doesn't depend on its size. */
-enum { GATHER_MS = 10, GATHER_BYTES = 256 * 1024 };
+enum {
+    GATHER_MS = 2,
+    GATHER_BYTES = 256 * 1024,
+    QUIET_MS = 20               /* But the first after a pause isn't kept. */
+};
 
 /* Transactions that the history keeps, 0 for none. */
 static unsigned int history_limit = 10000;
@@ -52,6 +59,9 @@ struct store {
     void *aux;
     bool is_durable;            /* Writer's: "synchronous" is FULL. */
     unsigned int n_batches;     /* Writer's: since the start. */
+    long long int last_written; /* Writer's: when, in ms. */
+    bool doubtful;              /* Writer's: the last batch failed, but a
+                                 * crash now might bring it back. */
 
     /* Main thread only. */
     uint64_t last_ticket;
@@ -67,7 +77,6 @@ struct store {
     uint64_t batch_ticket;      /* The last one in 'batch'. */
     bool batch_durable;
     bool urgent;                /* Someone waits for 'idle'. */
-    bool busy;                  /* The writer is writing. */
     bool exiting;
     uint64_t stored;            /* Tickets up to this are in the file. */
     struct error *error;        /* What went wrong after that, or NULL: then
@@ -118,6 +127,23 @@ prune_history(struct store *store)
     return rc;
 }
 
+/* If a batch fails because its sync does, its frames are in the log
+ * nevertheless, and who reads that after a crash takes them for committed.
+ * Another transaction, which changes nothing, overwrites them. */
+static void
+settle_doubt(struct store *store)
+{
+    if (store->doubtful
+        && !set_durable(store, true)
+        && !sql_exec(store->sql, "BEGIN IMMEDIATE;"
+                     "INSERT INTO _history(seq) VALUES(-1);"
+                     "DELETE FROM _history WHERE seq=-1; COMMIT")) {
+        store->doubtful = false;
+    } else if (!sqlite3_get_autocommit(store->sql)) {
+        sql_exec(store->sql, "ROLLBACK");
+    }
+}
+
 static struct error *
 write_batch(struct store *store, const struct ds *batch, bool durable)
 {
@@ -141,18 +167,24 @@ write_batch(struct store *store, const struct ds *batch, bool durable)
         if (!sqlite3_get_autocommit(store->sql)) {
             sql_exec(store->sql, "ROLLBACK");
         }
+        store->doubtful = true;
+        settle_doubt(store);
         return error;
     }
+    store->doubtful = false;
     return NULL;
 }
 
-/* Lets more transactions come unless someone waits for those that there are. */
+/* Lets more transactions come unless someone waits for those already here. */
 static void
 gather(struct store *store) OVS_REQUIRES(store->mutex)
 {
     struct timespec until;
     int error = 0;
 
+    if (time_msec() - store->last_written > QUIET_MS) {
+        return;                 /* A single one, as it seems. */
+    }
     clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_nsec += GATHER_MS * 1000000;
     if (until.tv_nsec >= 1000000000) {
@@ -195,17 +227,16 @@ writer_main(void *store_)
         ticket = store->batch_ticket;
         durable = store->batch_durable;
         store->batch_durable = false;
-        store->busy = true;
         ovs_mutex_unlock(&store->mutex);
 
         error = write_batch(store, &batch, durable);
-        if (batch.allocated > 1024 * 1024) {
+        store->last_written = time_msec();
+        if (batch.allocated > 64 * 1024) {
             ds_destroy(&batch);
             ds_init(&batch);
         }
 
         ovs_mutex_lock(&store->mutex);
-        store->busy = false;
         if (error) {
             store->error = error;
         } else {
@@ -221,14 +252,15 @@ writer_main(void *store_)
     return NULL;
 }
 
-/* Waits until everything appended is in the file or has failed. */
+/* Waits until everything appended so far is in the file or has failed. */
 static void
 wait_idle(struct store *store) OVS_REQUIRES(store->mutex)
 {
+    uint64_t target = store->batch_ticket;
+
     store->urgent = true;
     pthread_cond_signal(&store->work);
-    while (store->busy
-           || (store->stored != store->batch_ticket && !store->error)) {
+    while (store->stored < target && !store->error) {
         ovs_mutex_cond_wait(&store->idle, &store->mutex);
     }
     store->urgent = false;
@@ -336,13 +368,21 @@ store_is_stored(const struct store *store, uint64_t ticket)
     return ticket <= store->settled;
 }
 
-/* Returns a copy of the error by which 'ticket', which is settled, failed, NULL
- * if it didn't.  To be asked right after store_run(). */
+/* Returns a copy of the error by which 'ticket', which is settled, failed,
+ * NULL if it didn't.  To be asked right after store_run(). */
 struct error *
 store_error(const struct store *store, uint64_t ticket)
 {
     return (store->failure && ticket >= store->failed_from
             ? error_clone(store->failure) : NULL);
+}
+
+/* Returns a copy of the error with which writing failed last, NULL if it has
+ * succeeded since. */
+struct error *
+store_failure(const struct store *store)
+{
+    return error_clone(store->failure);
 }
 
 /* Puts the old version of a row back. */
@@ -393,10 +433,11 @@ undo_commits(struct store *store, struct db *db)
         forget_commit(c);
     }
     if (n) {
+        static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
         char *s = error_to_string(store->failure);
-        VLOG_ERR("%s; undid %u transactions, of which clients already have "
-                 "been told that %u succeeded (they didn't ask for "
-                 "durability)", s, n, n_promised);
+        VLOG_ERR_RL(&rl, "%s; undid %u transactions, of which clients already "
+                    "have been told that %u succeeded (they didn't ask for "
+                    "durability)", s, n, n_promised);
         free(s);
     }
 }
@@ -537,11 +578,13 @@ store_create(const char *file_name, const struct db *db, const char *comment)
 {
     struct error *error = NULL;
     sqlite3 *sql;
+    mode_t mask;
     int rc;
 
     if (!access(file_name, F_OK)) {
         return error_io(EEXIST, "%s: create failed", file_name);
     }
+    mask = umask(027);          /* As ovsdb-tool's files. */
     rc = sql_open(file_name, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE, &sql);
     if (!rc) {
         rc = sql_exec(sql, "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL;"
@@ -560,6 +603,7 @@ store_create(const char *file_name, const struct db *db, const char *comment)
         error = sql_error(sql, file_name, "creating");
     }
     sqlite3_close(sql);
+    umask(mask);
     if (error) {
         unlink(file_name);
     }
@@ -622,6 +666,20 @@ store_read(const char *file_name, struct db **dbp)
     return error;
 }
 
+/* Whether a restart resets 'column' of a row to its default.  A reference that
+ * must be there can't be, so it stays. */
+static bool
+is_reset(const struct column *column)
+{
+    const struct type *type = &column->type;
+
+    return (!column->persistent
+            && (!type->n_min
+                || !((type->key.type == ATOM_UUID && type->key.uuid.ref)
+                     || (type->value.type == ATOM_UUID
+                         && type->value.uuid.ref))));
+}
+
 /* Resets the ephemeral columns, as a restart does. */
 static struct error *
 reset_ephemeral(struct db *db)
@@ -637,7 +695,7 @@ reset_ephemeral(struct db *db)
         HMAP_FOR_EACH_SAFE (row, node, &db->by_number[i]->rows) {
             for (j = N_STD_COLUMNS; j < ts->n_columns; j++) {
                 const struct column *column = ts->columns[j];
-                if (!column->persistent
+                if (is_reset(column)
                     && !datum_is_default(row->fields[j], &column->type)) {
                     row = txn_modify(txn, row);
                     row_set(row, column, datum_default(&column->type));
@@ -663,36 +721,44 @@ load_txnid(struct store *store, struct db *db)
     sqlite3_finalize(stmt);
 }
 
-/* Opens a file to be served: reads it into '*dbp', whose 'store' keeps it up to
- * date.  'wake' is called by another thread when store_run() has something to
- * do. */
+/* Opens a file to be served: reads it into '*dbp', whose 'store' keeps it up
+ * to date.  'wake' is called by another thread when store_run() has something
+ * to do. */
 struct error *
 store_open(const char *file_name, struct db **dbp, void (*wake)(void *),
            void *aux)
 {
+    struct lockfile *lockfile;
     pthread_condattr_t attr;
     struct schema *schema;
     struct error *error;
     struct store *store;
     struct db *db;
     sqlite3 *sql;
+    int retval;
 
     *dbp = NULL;
+    retval = lockfile_lock(file_name, &lockfile);
+    if (retval) {
+        return error_io(retval, "%s: failed to lock lockfile", file_name);
+    }
     error = open_and_read_schema(file_name, SQLITE_OPEN_READWRITE, &sql,
                                  &schema);
-    if (error) {
-        return error;
-    }
-    if (sql_exec(sql, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
-                 "PRAGMA wal_autocheckpoint=4000;")) {
+    if (!error
+        && sql_exec(sql, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL;"
+                    "PRAGMA wal_autocheckpoint=4000;")) {
         error = sql_error(sql, file_name, "opening");
         schema_destroy(schema);
         sqlite3_close(sql);
+    }
+    if (error) {
+        lockfile_unlock(lockfile);
         return error;
     }
 
     store = xzalloc(sizeof *store);
     store->file_name = xstrdup(file_name);
+    store->lockfile = lockfile;
     store->sql = sql;
     store->wake = wake;
     store->aux = aux;
@@ -720,6 +786,8 @@ store_open(const char *file_name, struct db **dbp, void (*wake)(void *),
         store_close(store);
         db_destroy(db);
     } else {
+        store_reader(store);    /* Now, so that it takes no client's time. */
+        malloc_trim(0);
         *dbp = db;
     }
     return error;
@@ -740,6 +808,7 @@ store_close(struct store *store)
     ovs_mutex_unlock(&store->mutex);
     xpthread_join(store->thread, NULL);
 
+    settle_doubt(store);
     if (store->error) {
         char *s = error_to_string(store->error);
         VLOG_ERR("%s", s);
@@ -755,6 +824,7 @@ store_close(struct store *store)
     error_destroy(store->failure);
     ds_destroy(&store->batch);
     ovs_mutex_destroy(&store->mutex);
+    lockfile_unlock(store->lockfile);
     free(store->file_name);
     free(store);
 }

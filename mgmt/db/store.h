@@ -13,8 +13,8 @@
  *
  * except that an unlimited set of UUIDs, such as Bridge.ports, is a table of
  * its own, here "Bridge.ports", of pairs (row, value), so that adding to a
- * large one writes little.  "_id" numbers the rows.  Ephemeral columns are kept
- * too: see history.h for why.
+ * large one writes little.  "_id" numbers the rows.  Ephemeral columns are
+ * kept too: see history.h for why.
  *
  * A thread of its own does the writing.  store_append() turns a transaction
  * into a list of what to write and returns at once; the thread takes all that
@@ -55,6 +55,7 @@ uint64_t store_sync(struct store *);
 bool store_run(struct store *, struct db *);
 bool store_is_stored(const struct store *, uint64_t ticket);
 struct error *store_error(const struct store *, uint64_t ticket);
+struct error *store_failure(const struct store *);
 struct error *store_drain(struct store *);
 struct error *store_compact(struct store *) OVS_WARN_UNUSED_RESULT;
 struct error *store_replace(struct store *, const struct db *)

@@ -356,6 +356,7 @@ complete(struct txn *txn)
             txn->db->n_atoms += ((r->new ? count_atoms(r->new) : 0)
                                  - (r->old ? count_atoms(r->old) : 0));
             log_row(r);
+            r->table->n_changes++;
         }
         if (r->old) {
             r->old->txn_row = NULL;

@@ -196,10 +196,13 @@ start_convert(struct session *s, struct db *db, struct request *r)
                           s->id, role, db->name);
     } else if (json_array_size(r->params) != 2) {
         error = error_syntax(r->params, NULL, "array expected");
+    } else if (!db->store) {
+        error = error_new("not supported", "database %s is the server's own "
+                          "and can't be converted", db->name);
     } else {
         error = convert_from_json(db, json_array_get(r->params, 1), &new);
     }
-    if (!error && db->store) {
+    if (!error) {
         error = store_replace(db->store, new);
         if (error) {
             db_destroy(new);
@@ -209,10 +212,13 @@ start_convert(struct session *s, struct db *db, struct request *r)
         session_reply_error(s, r->id_text, error);
         return;
     }
+    server_replace_db(s->remote->server, db, new);
     ds_put_cstr(&results, "{}");
     session_reply(s, r->id_text, &results);
     ds_destroy(&results);
-    server_replace_db(s->remote->server, db, new);
+    server_reconnect(s->remote->server, false,
+                     xasprintf("committed %s database schema conversion",
+                               new->name));
 }
 
 /* Handles a "transact" or "convert" for 'db'. */

@@ -73,7 +73,8 @@ base_is_constrained(const struct base_type *base)
     }
     switch (base->type) {
     case ATOM_INTEGER:
-        return base->integer.min != INT64_MIN || base->integer.max != INT64_MAX;
+        return (base->integer.min != INT64_MIN
+                || base->integer.max != INT64_MAX);
     case ATOM_REAL:
         return base->real.min != -DBL_MAX || base->real.max != DBL_MAX;
     case ATOM_STRING:

@@ -3,8 +3,9 @@
  * what arrives.  See usage() for its options; what it prints is one line of
  * KEY=VALUE pairs.
  *
- * A figure counts only if the switch was the bottleneck: 'ringfull' is how much
- * of what was attempted found no free descriptor, and must be well above 0. */
+ * A figure counts only if the switch was the bottleneck: 'ringfull' is how
+ * much of what was attempted found no free descriptor, and must be well above
+ * 0. */
 #include <config.h>
 #include <getopt.h>
 #include <stdio.h>
@@ -209,7 +210,8 @@ measure_throughput(void)
 
     received = b->received + (mode == BIDIRECTIONAL ? a->received : 0);
     sent = a->sent + b->sent;
-    double bytes = traffic.size ? traffic.size : (7 * 64 + 4 * 570 + 1518) / 12.;
+    double bytes = (traffic.size ? traffic.size
+                    : (7 * 64 + 4 * 570 + 1518) / 12.);
     printf("mpps=%.3f gbps=%.2f sent=%.3f ringfull=%.0f lost=%lu reordered=%lu"
            " bad=%lu kicks=%lu gencpu=%.0f\n",
            received / elapsed / 1e6, received * bytes * 8 / elapsed / 1e9,

@@ -62,6 +62,9 @@ def ambiguous(operation):
 def settle_order(messages):
     """Sorts notifications that arrive together: which of a client's monitors
     comes first isn't defined."""
+    messages = [m for m in messages
+                if m.get("method") not in ("update2", "update3")
+                or m["params"][-1]]
     result = []
     start = 0
     for i, message in enumerate(messages + [None]):
@@ -144,6 +147,8 @@ class Names:
             result[1] = "<transaction>"
         elif message.get("method") == "update3":
             message["params"][1] = "<transaction>"
+        if message.get("method") in ("update2", "update3"):
+            self.drop_empty(message["params"][-1])
         elif method == "transact" and isinstance(result, list):
             operations = step["params"][1:] + [None]
             for place, operation in zip(result, operations):
@@ -153,6 +158,17 @@ class Names:
             # Of whichever row couldn't be converted.
             message["error"] = {"error": message["error"].get("error")}
         return message
+
+    @staticmethod
+    def drop_empty(tables):
+        """ovsdb-server mentions rows of which no monitored column changed, if
+        the condition is about another column that did."""
+        for table in list(tables):
+            tables[table] = {row: change
+                             for row, change in tables[table].items()
+                             if change != {"modify": {}}}
+            if not tables[table]:
+                del tables[table]
 
     @staticmethod
     def error(place, operation=None):

@@ -13,7 +13,7 @@ WORDS = ["", "a", "b", "ab", "x y", "\u00e9", "\u20ac", "q\"uote", "back\\slash"
 INTEGERS = [0, 1, 2, 3, -1, 5, 10, 100, 4095, -4096, 1 << 31, (1 << 53) + 1,
             (1 << 63) - 1, -(1 << 63)]
 REALS = [0, 1, 2, 0.1, 0.5, -1.5, 1e10, 1e-7, 3.0, 123456.789, 1e300, -2,
-         1 / 3]
+         0.125]
 STRANGERS = ["00000000-0000-0000-0000-000000000000",
              "c0ffee00-0000-4000-8000-000000000001",
              "c0ffee00-0000-4000-8000-000000000002"]
@@ -508,6 +508,18 @@ class Generator:
                 "params": [self.schema.name, wait,
                            {"op": "select", "table": table, "where": []}]}
 
+    def burst(self, client):
+        """Transactions that are sent without waiting for replies."""
+        steps = []
+        for _ in range(self.rng.randint(2, 8)):
+            self.step_id += 1
+            steps.append(dict(self.transact(), id=self.step_id,
+                              client=client))
+            for operation in steps[-1]["params"]:
+                if isinstance(operation, dict) and "timeout" in operation:
+                    operation["timeout"] = 0
+        return steps
+
     def convert(self):
         """Asks for a schema that differs a little."""
         rng = self.rng
@@ -544,9 +556,11 @@ class Generator:
         self.poison = rng.random() < .2
         kind = rng.choices(["transact", "monitor", "change", "cancel", "lock",
                             "other", "block", "unblock", "restart",
-                            "reconnect", "convert"],
-                           [70, 7, 5, 3, 6, 5, 2, 1, .4, 1, .7])[0]
-        if kind in ("restart", "reconnect"):
+                            "reconnect", "convert", "burst"],
+                           [70, 7, 5, 3, 6, 5, 2, 1, .4, 1, .7, 3])[0]
+        if kind == "burst":
+            step = {"kind": kind, "steps": self.burst(client)}
+        elif kind in ("restart", "reconnect"):
             self.monitors = [m for m in self.monitors
                              if kind == "reconnect" and m[0] != client]
             step = {"kind": kind}

@@ -54,9 +54,21 @@ class Talk:
         return "<%d>" % self.uuids.index(uuid)
 
     def text(self, value):
-        text = json.dumps(self.versionless(value), sort_keys=True,
+        value = self.versionless(value)
+        for match in UUID.finditer(json.dumps(value, sort_keys=True)):
+            self.symbol(match[0])       # New ones get their numbers.
+        return json.dumps(self.symbolic(value), sort_keys=True,
                           ensure_ascii=False)
-        return UUID.sub(lambda m: self.symbol(m[0]), text)
+
+    def symbolic(self, value):
+        if isinstance(value, dict):
+            return {self.symbolic(k): self.symbolic(v)
+                    for k, v in value.items()}
+        if isinstance(value, list):
+            return [self.symbolic(v) for v in value]
+        if isinstance(value, str):
+            return UUID.sub(lambda m: self.symbol(m[0]), value)
+        return value
 
     def versionless(self, value):
         if isinstance(value, dict):

@@ -124,10 +124,11 @@ class Server:
                 return self
             except OSError:
                 if self.process.poll() is not None:
-                    raise RuntimeError("%s: exited with status %s: see %s"
-                                       % (self.program,
-                                          self.process.returncode,
-                                          self.directory)) from None
+                    with open(os.path.join(self.directory, "stderr")) as f:
+                        raise RuntimeError(
+                            "%s: exited with status %s: %s"
+                            % (self.program, self.process.returncode,
+                               f.read())) from None
                 if time.monotonic() > deadline:
                     self.stop(signal.SIGKILL)
                     raise RuntimeError("%s: doesn't listen" % self.program) \

@@ -1,8 +1,8 @@
 /* Fuzzes the control protocol: a front-end says what the fuzzer wants, over a
  * real connection, and passes file descriptors of all kinds.
  *
- * The input is a sequence of {request, flags, size, file descriptors, payload};
- * what makes sense of it are vhost/'s own threads. */
+ * The input is a sequence of {request, flags, size, file descriptors,
+ * payload}; what makes sense of it are vhost/'s own threads. */
 #include <config.h>
 #include "vhost/vhost.h"
 

@@ -1,5 +1,5 @@
-/* Fuzzes the rings: what is in a guest's memory, and how its queues are set up,
- * comes from the fuzzer.
+/* Fuzzes the rings: what is in a guest's memory, and how its queues are set
+ * up, comes from the fuzzer.
  *
  * Guest memory is two blocks of the heap, with a hole between them, so that
  * AddressSanitizer sees each byte that is touched beside them. */

@@ -1,4 +1,5 @@
-/* The smallest user of vhost/: connects two vhost-user devices with each other.
+/* The smallest user of vhost/: connects two vhost-user devices with each
+ * other.
  *
  * Whatever one guest sends the other receives, copied once.  It looks nothing
  * up, so it shows what the vhost service itself costs, and serves tests that
@@ -176,6 +177,7 @@ usage(void)
            "  --cpus=LIST      CPUs of the service threads\n"
            "  --state-dir=DIR  keep ring state there\n"
            "  --mtu=N          offer this MTU\n"
+           "  --iommu          offer guests to put us behind an IOMMU\n"
            "  --disable=MASK   virtio features not to offer\n"
            "  -v, --verbose    log debugging messages\n", program_name);
     exit(EXIT_SUCCESS);
@@ -191,6 +193,7 @@ main(int argc, char *argv[])
         { "cpus", required_argument, NULL, 'C' },
         { "state-dir", required_argument, NULL, 's' },
         { "mtu", required_argument, NULL, 'm' },
+        { "iommu", no_argument, NULL, 'i' },
         { "disable", required_argument, NULL, 'd' },
         { "verbose", no_argument, NULL, 'v' },
         { "help", no_argument, NULL, 'h' },
@@ -216,6 +219,7 @@ main(int argc, char *argv[])
         case 'C': pool_config.cpus = optarg; break;
         case 's': config.state_dir = optarg; break;
         case 'm': config.mtu = atoi(optarg); break;
+        case 'i': config.iommu = true; break;
         case 'd': config.disabled_features = strtoull(optarg, NULL, 0); break;
         case 'v': vlog_set_levels(NULL, VLF_CONSOLE, VLL_DBG); break;
         case 'h': usage(); break;

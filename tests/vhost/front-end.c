@@ -208,7 +208,8 @@ fe_start_ring(struct front_end *fe, unsigned int index, uint16_t size,
 {
     struct fe_ring *r = &fe->rings[index];
     uint8_t *at = fe->memory + FE_MEMORY / 2 + index * 0x10000;
-    uint64_t ring_base = fe->ring_base ? fe->ring_base : (uintptr_t) fe->memory;
+    uint64_t ring_base = (fe->ring_base ? fe->ring_base
+                          : (uintptr_t) fe->memory);
     struct vhost_user_vring_addr addr = {
         .index = index,
         .descriptor = ring_base + (at - fe->memory),

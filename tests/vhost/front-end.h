@@ -73,8 +73,8 @@ void fe_start(struct front_end *, const char *path, uint64_t features,
 uint64_t fe_buffer(unsigned int i);
 uint8_t *fe_at(struct front_end *, uint64_t guest_address);
 
-/* Writes descriptor 'i' of a split ring, or descriptor 'i' of the next chain of
- * a packed one; 'id' is what comes next, or the buffer id. */
+/* Writes descriptor 'i' of a split ring, or descriptor 'i' of the next chain
+ * of a packed one; 'id' is what comes next, or the buffer id. */
 void fe_desc(struct fe_ring *, uint16_t i, uint64_t addr, uint32_t len,
              uint16_t flags, uint16_t id);
 /* Makes the chain at 'head' (split), or the one just written (packed),

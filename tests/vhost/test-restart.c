@@ -4,9 +4,9 @@
  *     test-restart split|packed [ROUNDS]
  *
  * This process is the front-end and its guest, which sends packets on one
- * device and receives them on the same.  The back-end is a child that is killed
- * with SIGKILL; the next child finds ring state where the last one left it.
- * What was on its way when a child died may be sent twice or lost, as the
+ * device and receives them on the same.  The back-end is a child that is
+ * killed with SIGKILL; the next child finds ring state where the last one left
+ * it. What was on its way when a child died may be sent twice or lost, as the
  * specification allows; buffers may not. */
 #include <config.h>
 #include "vhost/vhost.h"
@@ -62,7 +62,9 @@ static void
 child(const char *path, const char *dir)
 {
     static const struct vhost_device_ops ops = { .receive = receive };
-    struct vhost_pool_config pool_config = { .n_threads = 1, .name = "service" };
+    struct vhost_pool_config pool_config = {
+        .n_threads = 1, .name = "service",
+    };
     struct vhost_device_config config = {
         .name = "port", .path = path, .uid = -1, .gid = -1, .mode = -1,
         .max_queue_pairs = 1, .ops = &ops, .state_dir = dir,

@@ -80,14 +80,16 @@ rarp(struct vhost_device *dev OVS_UNUSED, const uint8_t mac[6],
     __atomic_add_fetch(&n_rarps, 1, __ATOMIC_SEQ_CST);
 }
 
-static const struct vhost_device_ops ops = { .receive = receive, .rarp = rarp };
+static const struct vhost_device_ops ops = {
+    .receive = receive, .rarp = rarp,
+};
 
 static struct vhost_device_config
 device_config(void)
 {
     return (struct vhost_device_config) {
         .name = "port", .path = path, .uid = -1, .gid = -1, .mode = -1,
-        .max_queue_pairs = 2, .pool = pool, .ops = &ops,
+        .max_queue_pairs = 2, .pool = pool, .ops = &ops, .iommu = true,
     };
 }
 
@@ -951,7 +953,8 @@ test_stop_and_go(void)
 
 /* --- The dirty log --- */
 
-/* Page number of part 'part' (descriptors 0, device area 8) of ring 'index'. */
+/* Page number of part 'part' (descriptors 0, device area 8) of ring
+ * 'index'. */
 #define RING_PAGE(INDEX, PART) (FE_MEMORY / 2 / 4096 + (INDEX) * 16 + (PART))
 
 /* Expects the 'n' pages of 'pages' to be marked and no others, and clears all.
