@@ -137,6 +137,21 @@ def go_on(server, name):
     return [], {name: error}
 
 
+def examine(server, fault, acknowledged, refused):
+    """Checks the server that lives on after the fault; adds what it accepts
+    or refuses to the lists."""
+    try:
+        check(server, acknowledged, refused, "after the fault")
+        more, less = go_on(server, "later")
+    except (wire.Closed, OSError):
+        if fault.partition(":")[0] in ("error", "full"):
+            raise Broken("died of the error") from None
+        return "died"
+    acknowledged += more
+    refused.update(less)
+    return "refuses" if less else "goes on"
+
+
 def run(options, directory, fault):
     """Runs the workload with 'fault' and checks the outcome.  Returns how it
     went."""
@@ -158,18 +173,12 @@ def run(options, directory, fault):
     acknowledged, refused = [], {}
     outcome = "died"
     if server:
-        acknowledged, refused = workload(server)
-        if server.process.poll() is None and "kill" not in fault:
-            try:
-                check(server, acknowledged, refused, "after the fault")
-                more, less = go_on(server, "later")
-                acknowledged += more
-                refused.update(less)
-                outcome = "refuses" if less else "goes on"
-            except (wire.Closed, OSError):
-                if fault.partition(":")[0] in ("error", "full"):
-                    raise Broken("died of the error") from None
-        server.stop(signal.SIGKILL)
+        try:
+            acknowledged, refused = workload(server)
+            if server.process.poll() is None:
+                outcome = examine(server, fault, acknowledged, refused)
+        finally:
+            server.stop(signal.SIGKILL)
     for error in refused.values():
         if not error.get("details"):
             raise Broken("error without details: %s" % error)

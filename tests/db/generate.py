@@ -7,7 +7,8 @@ place.  Most requests are valid; now and then one place in one is poisoned."""
 
 import copy
 
-WORDS = ["", "a", "b", "ab", "x y", "\u00e9", "\u20ac", "q\"uote", "back\\slash",
+WORDS = ["", "a", "b", "ab", "x y", "\u00e9", "\u20ac", "q\"uote",
+         "back\\slash",
          "tab\t", "_z", "A", "zzzzzzzzzzzzzzzzzzzzzzzzzzzz", "0", "true",
          "\U0001f600", "\x01", "/slash"]
 INTEGERS = [0, 1, 2, 3, -1, 5, 10, 100, 4095, -4096, 1 << 31, (1 << 53) + 1,
@@ -149,7 +150,8 @@ class Generator:
         rng = self.rng
         if self.poisoned(.3):
             return rng.choice([None, {}, [], "bad", 7, 1.5, True, 1 << 63,
-                               ["uuid", "not-a-uuid"], ["named-uuid", "nobody"],
+                               ["uuid", "not-a-uuid"],
+                               ["named-uuid", "nobody"],
                                ["uuid"], [["a"]], ["set", []], 1e300])
         kind = base["type"]
         if "enum" in base and rng.random() < .95:

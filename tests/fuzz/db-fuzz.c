@@ -1,7 +1,7 @@
 /* Fuzzer (libFuzzer) of the database server: whatever two clients send.
  *
- * The input is what they send, in turns: each byte 0xff, which JSON can't have,
- * passes the turn to the other one.  Everything that a client can reach is
+ * The input is what they send, in turns: each byte 0xff, which JSON can't
+ * have, passes the turn to the other one.  Everything that a client can reach is
  * behind it: the cutting of the stream into messages, the methods, operations,
  * conditions and mutations, monitors, locks, conversion.  Each input meets a
  * new database of the schema below, in memory, so that a crash repeats.
