@@ -50,12 +50,20 @@ static struct provider providers[] = {
 static struct ovs_mutex datapaths_mutex = OVS_MUTEX_INITIALIZER;
 static struct shash datapaths = SHASH_INITIALIZER(&datapaths);
 
+/* Whether packets enter and leave tunnels by actions (tnl_push, tnl_pop), with
+ * the underlay's address on a bridge. */
+static bool
+has_native_tunnels(const struct dpif_class *class)
+{
+    return strcmp(class->type, "system");
+}
+
 bool __wrap_dpif_is_netdev(const struct dpif *);
 
 bool
 __wrap_dpif_is_netdev(const struct dpif *dpif)
 {
-    return strcmp(dpif->dpif_class->type, "system");
+    return has_native_tunnels(dpif->dpif_class);
 }
 
 /* --- Datapaths ---------------------------------------------------------------*/
@@ -375,6 +383,11 @@ provider_port_add(struct dpif *dpif, struct netdev *netdev,
     }
     if (!error && shash_find(&dp->ports_by_name, name)) {
         error = EEXIST;
+    }
+    if (!error && netdev_get_tunnel_config(netdev)
+        && !has_native_tunnels(dp->class)) {
+        /* Nothing would take the packets. */
+        error = EOPNOTSUPP;
     }
     if (!error) {
         error = dp_port_create(dp, netdev, netdev_get_type(netdev), *numberp,

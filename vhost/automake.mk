@@ -13,6 +13,7 @@ vhost_libvhost_a_SOURCES = \
 	vhost/iotlb.h \
 	vhost/memory.c \
 	vhost/memory.h \
+	vhost/event.c \
 	vhost/notify.c \
 	vhost/overflow.c \
 	vhost/packet.c \

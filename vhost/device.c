@@ -344,7 +344,6 @@ vhost_device_check(struct vhost_device *dev)
     }
     bool changed = false;
     for (unsigned int i = 0; i < dev->max_queues; i++) {
-        static const uint64_t one = 1;
         struct vhost_queue *q = dev->queues[i];
 
         if (q && q->broken && !q->told) {
@@ -354,7 +353,7 @@ vhost_device_check(struct vhost_device *dev)
             free(s);
             q->told = changed = true;
             if (q->err_fd >= 0) {
-                ignore(write(q->err_fd, &one, sizeof one));
+                vhost_event_signal(q->err_fd);
             }
         }
     }

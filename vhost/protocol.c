@@ -163,8 +163,8 @@ get_eventfd(struct vhost_device *dev, struct vhost_message *msg,
         return xstrdup("has no file descriptor");
     }
 
-    /* Only an eventfd is known to behave when a service thread writes to it;
-     * it may block, though, if the front-end forgot to say that it mustn't. */
+    /* Only an eventfd is known to behave when a service thread signals it; see
+     * event.c for where O_NONBLOCK isn't enough. */
     int fd = msg->fds[0];
     snprintf(path, sizeof path, "/proc/self/fd/%d", fd);
     ssize_t n = readlink(path, link, sizeof link - 1);
@@ -586,12 +586,11 @@ set_vring_enable(struct vhost_device *dev, struct vhost_message *msg)
 static char *
 vring_kick(struct vhost_device *dev, struct vhost_message *msg)
 {
-    static const uint64_t one = 1;
     struct vhost_queue *q;
     char *error = get_queue(dev, msg->payload.state.index, &q);
 
     if (!error && q->kick_fd >= 0) {
-        ignore(write(q->kick_fd, &one, sizeof one));
+        vhost_event_signal(q->kick_fd);
     }
     return error;
 }

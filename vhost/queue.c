@@ -237,10 +237,8 @@ log_unmapped(const struct vhost_queue *q, const char *wrong)
 static void
 call_once(struct vhost_queue *q)
 {
-    static const uint64_t one = 1;
-
     if (q->call_fd >= 0) {
-        ignore(write(q->call_fd, &one, sizeof one));
+        vhost_event_signal(q->call_fd);
     }
 }
 
@@ -329,8 +327,7 @@ vhost_queue_remap(struct vhost_queue *q)
         log_unmapped(q, wrong);
     } else if (q->device->iotlb) {
         /* It may have waited for that. */
-        static const uint64_t one = 1;
-        ignore(write(q->kick_fd, &one, sizeof one));
+        vhost_event_signal(q->kick_fd);
     }
 }
 

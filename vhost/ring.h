@@ -317,6 +317,9 @@ void vhost_overflow_clear(struct vhost_queue *);
 /* transmit.c: moves packets that wait on into the ring.  Returns how many. */
 unsigned int vhost_transmit_overflow(struct vhost_queue *);
 
+/* event.c: signals an eventfd of the front-end's, without blocking. */
+int vhost_event_signal(int fd);
+
 /* notify.c: has 'q' called at the end of the batch. */
 void vhost_notifier_add(struct vhost_notifier *, struct vhost_queue *);
 

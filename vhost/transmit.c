@@ -352,7 +352,6 @@ static unsigned int
 keep(struct vhost_queue *q, struct vhost_packet *const packets[],
      unsigned int n)
 {
-    static const uint64_t one = 1;
     unsigned int n_kept = vhost_overflow_keep(q, packets, n);
 
     q->no_buffers += n;
@@ -364,7 +363,7 @@ keep(struct vhost_queue *q, struct vhost_packet *const packets[],
     atomic_thread_fence(memory_order_seq_cst);
     if (!q->missing && vhost_ring_pending(q)) {
         /* The guest refilled just before it could see that we want a kick. */
-        ignore(write(q->source.fd, &one, sizeof one));
+        vhost_event_signal(q->source.fd);
     }
     return n_kept;
 }

@@ -357,7 +357,12 @@ iface_open__(struct iface *iface, const struct ovsrec_interface *row,
     if (error) {
         free(*errp);
         *errp = xasprintf("could not add network device %s to ofproto (%s)",
-                          iface->name, ovs_strerror(error));
+                          iface->name,
+                          error == EOPNOTSUPP
+                          && netdev_get_tunnel_config(netdev)
+                          ? "tunnels need datapath_type=netdev, and the "
+                            "underlay's address on a bridge of that type"
+                          : ovs_strerror(error));
         netdev_remove(netdev);
         return error;
     }

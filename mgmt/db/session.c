@@ -553,6 +553,10 @@ session_close(struct session *s, int error, const char *reason)
     }
     if (reason) {
         VLOG_INFO("%s: disconnecting (%s)", s->name, reason);
+    } else if (error == ECONNRESET || error == EPIPE) {
+        /* A client that ends without reading its last replies: an everyday
+         * event, which tells nothing about us. */
+        VLOG_DBG("%s: closed before all replies were read", s->name);
     } else if (error != EOF && error != EPROTO && error != ETIMEDOUT) {
         VLOG_WARN_RL(&rl, "%s: connection dropped (%s)", s->name,
                      ovs_retval_to_string(error));

@@ -951,6 +951,34 @@ test_stop_and_go(void)
     }
 }
 
+/* A call eventfd that is full and may block holds nobody up. */
+static void
+test_full_call(void)
+{
+    struct front_end fe;
+
+    create_device();
+    fe_start(&fe, path, SPLIT, 2);
+    FE_AWAIT(status().running);
+    expect_works(&fe);
+    for (unsigned int i = 0; i < 2; i++) {
+        static const uint64_t most = UINT64_MAX - 1;
+        int fd = fe.rings[i].call;
+        uint64_t count;
+
+        do {
+            ignore(read(fd, &count, sizeof count));
+        } while (write(fd, &most, sizeof most) < 0);
+        FE_CHECK(!fcntl(fd, F_SETFL, 0));
+    }
+    for (unsigned int i = 0; i < 3; i++) {
+        expect_works(&fe);
+    }
+    FE_CHECK(queue_stats(1).calls > 0);
+    fe_close(&fe);
+    vhost_device_destroy(device);
+}
+
 /* --- The dirty log --- */
 
 /* Page number of part 'part' (descriptors 0, device area 8) of ring
@@ -1254,6 +1282,7 @@ static const struct test {
     { "receive-packed", test_receive_packed },
     { "mergeable", test_mergeable },
     { "stop-and-go", test_stop_and_go },
+    { "full-call", test_full_call },
     { "memory-changes", test_memory_changes },
     { "truncated-memory", test_truncated_memory },
     { "dirty-log", test_dirty_log },
