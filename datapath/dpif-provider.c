@@ -16,9 +16,7 @@
 #include "datapath/meter.h"
 #include "datapath/netdev-tap.h"
 #include "datapath/port-netdev.h"
-#include "datapath/program.h"
 #include "datapath/upcall-queue.h"
-#include "dpif-netdev.h"
 #include "hash.h"
 #include "netdev.h"
 #include "netdev-vport.h"
@@ -211,7 +209,6 @@ provider_close(struct dpif *dpif)
 {
     struct datapath *dp = dpif_datapath(dpif);
 
-    /* A datapath that nobody has open lives on until it is destroyed. */
     ovs_mutex_lock(&datapaths_mutex);
     bool last = ovs_refcount_unref(&dp->ref_cnt) == 1;
     if (last) {
@@ -224,10 +221,11 @@ provider_close(struct dpif *dpif)
     free(CONTAINER_OF(dpif, struct sluice_dpif, up));
 }
 
+/* The datapath goes when the last dpif closes it, destroyed or not: what is to
+ * outlive the process are its ports' devices, and those say so themselves. */
 static int
-provider_destroy(struct dpif *dpif)
+provider_destroy(struct dpif *dpif OVS_UNUSED)
 {
-    dpif_datapath(dpif)->destroyed = true;
     return 0;
 }
 
@@ -452,8 +450,7 @@ provider_port_del(struct dpif *dpif, odp_port_t number)
 }
 
 static void
-fill_port(const struct datapath *dp OVS_UNUSED, const char *name,
-          const struct port *port, struct dpif_port *out)
+fill_port(const char *name, const struct port *port, struct dpif_port *out)
 {
     out->name = xstrdup(name);
     out->type = xstrdup(port->type);
@@ -469,7 +466,7 @@ provider_port_query_by_number(const struct dpif *dpif, odp_port_t number,
     ovs_mutex_lock(&dp->port_mutex);
     struct port *port = datapath_port(dp, number);
     if (port && out) {
-        fill_port(dp, port_node(dp, port)->name, port, out);
+        fill_port(port_node(dp, port)->name, port, out);
     }
     ovs_mutex_unlock(&dp->port_mutex);
     return port ? 0 : ENODEV;
@@ -484,7 +481,7 @@ provider_port_query_by_name(const struct dpif *dpif, const char *name,
     ovs_mutex_lock(&dp->port_mutex);
     struct port *port = shash_find_data(&dp->ports_by_name, name);
     if (port && out) {
-        fill_port(dp, name, port, out);
+        fill_port(name, port, out);
     }
     ovs_mutex_unlock(&dp->port_mutex);
     return port ? 0 : ENODEV;

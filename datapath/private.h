@@ -66,7 +66,6 @@ struct datapath {
     const struct dpif_class *class;
     char *name;
     struct ovs_refcount ref_cnt;    /* Open dpifs. */
-    bool destroyed;                 /* Goes away with its last dpif. */
 
     struct ovs_mutex port_mutex;    /* For changes of the ports. */
     OVSRCU_TYPE(struct port_array *) ports;

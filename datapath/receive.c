@@ -13,7 +13,6 @@
 
 #include <string.h>
 
-#include "coverage.h"
 #include "datapath/program.h"
 #include "dp-packet.h"
 #include "flow.h"
