@@ -596,13 +596,15 @@ reconciler_run(void)
     const struct ovsrec_open_vswitch *root = root_row();
     unsigned int seqno = ovsdb_idl_get_seqno(idl);
     struct ovsdb_idl_txn *txn = ovsdb_idl_txn_create(idl);
-    bool changed = seqno != idl_seqno || look_at_all;
 
     if (unwritten && ovsdb_idl_has_lock(idl)) {
+        /* Among what is lost may be the result of any change: 'ofport' of a
+         * new interface, for one, which must not come after 'cur_cfg'. */
         unwritten = false;
-        changed = true;
-        write_seq++;
+        look_at_all = true;
     }
+    bool changed = seqno != idl_seqno || look_at_all;
+
     if (root) {
         settings_run(root, changed);
     }
