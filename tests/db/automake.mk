@@ -22,7 +22,6 @@ tests/db/fault-vfs.so: tests/db/fault-vfs.c
 	    -shared -fPIC $(SQLITE_CFLAGS) -o $@ $< $(SQLITE_LIBS) -pthread
 
 # "make fuzz": the fuzzers, by clang.
-FUZZ_CC = clang-14
 FUZZ_CFLAGS = -std=gnu11 -g -O1 -fsanitize=fuzzer,address,undefined \
 	-fno-sanitize-recover=undefined
 CLEANFILES += tests/fuzz/db-fuzz
