@@ -105,6 +105,12 @@ tests_vhost_test_vhost_SOURCES = tests/vhost/front-end.c \
 	tests/vhost/front-end.h tests/vhost/test-vhost.c
 tests_vhost_test_vhost_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
 
+# A guest behind an IOMMU that forgets.
+check_PROGRAMS += tests/vhost/test-iotlb
+tests_vhost_test_iotlb_SOURCES = tests/vhost/front-end.c \
+	tests/vhost/front-end.h tests/vhost/test-iotlb.c
+tests_vhost_test_iotlb_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+
 # Guests whose back-end is killed at any moment.
 check_PROGRAMS += tests/vhost/test-restart
 tests_vhost_test_restart_SOURCES = tests/vhost/front-end.c \

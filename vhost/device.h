@@ -94,7 +94,9 @@ void vhost_device_reset(struct vhost_device *);
 /* Takes care of what other threads found broken. */
 void vhost_device_check(struct vhost_device *);
 void vhost_device_set_memory(struct vhost_device *, struct vhost_memory *);
-void vhost_device_remap(struct vhost_device *);
+bool vhost_device_remap(struct vhost_device *);
+void vhost_device_answered(struct vhost_device *, uint64_t first,
+                           uint64_t last);
 struct vhost_queue *vhost_device_queue(struct vhost_device *,
                                        unsigned int index);
 /* Tells the front-end over the back-end channel to call 'index'. */

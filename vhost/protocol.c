@@ -45,6 +45,7 @@ static const uint64_t control_features =
 
 static const uint64_t ring_features =
     BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ANY_LAYOUT)
+    | BIT(VIRTIO_F_ACCESS_PLATFORM)
     | BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IN_ORDER)
     | BIT(VIRTIO_F_NOTIFY_ON_EMPTY)
     | BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX)
@@ -63,9 +64,6 @@ vhost_protocol_virtio_features(const struct vhost_device_config *config)
     }
     if (config->mtu) {
         features |= BIT(VIRTIO_NET_F_MTU);
-    }
-    if (config->iommu) {
-        features |= BIT(VIRTIO_F_ACCESS_PLATFORM);
     }
     return (features & ~config->disabled_features) | transport_features;
 }
@@ -619,8 +617,10 @@ iotlb_msg(struct vhost_device *dev, struct vhost_message *msg)
              m->size, m->iova, m->user_address, m->permissions);
     char *error = vhost_iotlb_handle(dev->iotlb, m);
     if (!error) {
-        vhost_device_remap(dev);
-        vhost_device_update(dev);
+        vhost_device_answered(dev, m->iova, m->iova + m->size - 1);
+        if (vhost_device_remap(dev)) {
+            vhost_device_update(dev);
+        }
         vhost_control_wake();   /* The next miss. */
     }
     return error;
@@ -661,6 +661,7 @@ set_backend_req_fd(struct vhost_device *dev, struct vhost_message *msg)
         vhost_synchronize();
         close(old);
     }
+    vhost_control_wake();       /* Queues may miss translations already. */
     return NULL;
 }
 

@@ -235,7 +235,6 @@ struct vhost_device_config {
     unsigned int max_queue_pairs; /* 1...256. */
     unsigned int mtu;           /* Offered by VIRTIO_NET_F_MTU; 0: not. */
     uint64_t disabled_features; /* Virtio feature bits not to offer. */
-    bool iommu;                 /* Offer VIRTIO_F_ACCESS_PLATFORM. */
     const char *state_dir;      /* Where ring state outlives the process, in
                                  * tmpfs, or NULL.  The file NAME.rings there
                                  * may be removed when the port is. */
