@@ -29,6 +29,7 @@ vhost_libvhost_a_SOURCES = \
 	vhost/socket.c \
 	vhost/steering.c \
 	vhost/vhost.h \
+	vhost/watch.c \
 	vhost/wire.h
 vhost_libvhost_a_CFLAGS = $(AM_CFLAGS) $(LIBEVENT_CFLAGS)
 # What each packet goes through.  Built for newer processors (x86-64-v2, -v3) it
