@@ -24,6 +24,11 @@ void datapath_register(void);
  * and in place of "system" (if it is "system") or of all (if "override"). */
 void datapath_init(const char *rundir, const char *dummy);
 
+/* Says that the process is about to end and that another will follow: from now
+ * on, ports that are closed leave behind what their guests need to survive
+ * that. */
+void datapath_prepare_exit(void);
+
 /* Stops the service threads.  All datapaths must have been closed. */
 void datapath_exit(void);
 

@@ -128,7 +128,7 @@ vhost_destruct(struct netdev *netdev_)
     struct netdev_vhost *netdev = netdev_vhost_cast(netdev_);
 
     if (netdev->device) {
-        vhost_device_destroy(netdev->device);
+        vhost_device_destroy(netdev->device, datapath_is_exiting());
     }
     free(netdev->options.path);
     ovs_mutex_destroy(&netdev->mutex);
@@ -303,7 +303,7 @@ set_device(struct netdev_vhost *netdev, struct vhost_options *options,
 
     if (netdev->device) {
         port_set_device(netdev, NULL);
-        vhost_device_destroy(netdev->device);
+        vhost_device_destroy(netdev->device, false);
         netdev->device = NULL;
     }
     free(netdev->options.path);

@@ -89,17 +89,17 @@ destroy_cb(void *dev_)
 
     vhost_service_remove(dev);
     vhost_socket_close(dev);
-    dev->leaving = true;
     vhost_device_disconnect(dev);
     vhost_ring_state_close(dev);
 }
 
 void
-vhost_device_destroy(struct vhost_device *dev)
+vhost_device_destroy(struct vhost_device *dev, bool keep_state)
 {
     if (!dev) {
         return;
     }
+    dev->keep_state = keep_state;
     vhost_control_run(destroy_cb, dev);
     for (unsigned int i = 0; i < dev->max_queues; i++) {
         vhost_queue_destroy(dev->queues[i]);

@@ -35,7 +35,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hash.h"
@@ -81,6 +81,8 @@ open_file(struct vhost_device *dev)
 {
     size_t size = dev->max_queues * (size_t) STATE_SIZE;
     char *name = file_name(dev);
+
+    mkdir(dev->state_dir, 0700);
     int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     void *mapping = MAP_FAILED;
 
@@ -100,13 +102,20 @@ open_file(struct vhost_device *dev)
     free(name);
 }
 
-/* Lets go of the file; what is in it stays. */
+/* Lets go of the file, and removes it unless it's to be kept. */
 void
 vhost_ring_state_close(struct vhost_device *dev)
 {
     if (dev->ring_states) {
         munmap(dev->ring_states, dev->max_queues * (size_t) STATE_SIZE);
         dev->ring_states = NULL;
+    }
+    if (dev->state_dir && !dev->keep_state) {
+        /* Even if we didn't open it, a predecessor may have. */
+        char *name = file_name(dev);
+
+        unlink(name);
+        free(name);
     }
 }
 

@@ -260,7 +260,7 @@ main(int argc, char *argv[])
 
         __atomic_store_n(&ends[i].device, NULL, __ATOMIC_RELEASE);
         vhost_synchronize();    /* Nobody sends to it any more. */
-        vhost_device_destroy(device);
+        vhost_device_destroy(device, true);
     }
     vhost_pool_destroy(config.pool);
     vhost_exit();

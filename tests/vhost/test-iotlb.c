@@ -279,7 +279,7 @@ main(int argc, char *argv[])
            packed ? "packed" : "split", n_frames, n_misses, n_invalidations);
     close(channel);
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
     vhost_pool_destroy(config.pool);
     vhost_exit();
     rmdir(dir);

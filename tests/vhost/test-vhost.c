@@ -226,7 +226,7 @@ test_sockets(void)
     create_device();
     expect_create_error(path, EADDRINUSE, "another process listens");
     FE_CHECK(!stat(path, &s) && (s.st_mode & 0777) == 0600);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
     FE_CHECK(stat(path, &s) && errno == ENOENT);
 
     /* A stale socket is replaced, mode and owner are set. */
@@ -239,7 +239,7 @@ test_sockets(void)
     config.gid = getgid();
     FE_CHECK(!vhost_device_create(&config, &device, &error));
     FE_CHECK(!stat(path, &s) && (s.st_mode & 0777) == 0660);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
     free(other);
     free(longer);
     free(nowhere);
@@ -270,7 +270,7 @@ test_connect_mode(void)
         FE_AWAIT(!status().connected);
     }
     FE_CHECK(status().n_connects == 2);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 /* --- Messages --- */
@@ -370,7 +370,7 @@ test_bad_messages(void)
         ignore(write(fe.sock, header, sizeof header));
         ignore(write(fe.sock, zeros, 3)); shutdown(fe.sock, SHUT_WR));
 #undef BAD
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 /* Messages in pieces, acknowledgements, and the small ones. */
@@ -418,7 +418,7 @@ test_messages(void)
     FE_CHECK(fe_get_u64(&fe, VHOST_USER_GET_QUEUE_NUM) == 2);
     fe_close(&fe);
     FE_AWAIT(!status().connected);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 /* --- Transmit queues --- */
@@ -480,7 +480,7 @@ good_chains(uint64_t features)
     FE_CHECK(!queue_stats(1).bad_chains);
     FE_CHECK(queue_stats(1).packets == n);
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 static void
@@ -565,7 +565,7 @@ bad_chains(uint64_t features)
 #undef BAD
     FE_CHECK(!status().error[0]);
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 static void
@@ -604,7 +604,7 @@ broken_ring(uint64_t features, void (*break_it)(struct front_end *))
     FE_CHECK(!status().error[0]);
     expect_works(&fe);
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 static void
@@ -740,7 +740,7 @@ receive_split(uint64_t features, unsigned int n_descs)
     uint64_t count;
     FE_CHECK(!eventfd_read(r->call, &count));
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 /* A packet over several mergeable buffers, and one that waits for them. */
@@ -792,7 +792,7 @@ test_mergeable(void)
     FE_CHECK(kept >= 10);
     FE_CHECK(queue_stats(0).dropped == 2);
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 static void
@@ -832,7 +832,7 @@ test_receive_packed(void)
     }
     FE_CHECK(transmit(1, 100, VHOST_TRY) == 0);
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 /* --- Life --- */
@@ -879,7 +879,7 @@ test_memory_changes(void)
         expect_frame(n + 2, 50, 500);
     }
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 /* The memory file shrinks: the device is dropped, and nothing else. */
@@ -903,7 +903,7 @@ test_truncated_memory(void)
         FE_AWAIT(status().running);
         expect_works(&fe);
         fe_close(&fe);
-        vhost_device_destroy(device);
+        vhost_device_destroy(device, false);
     }
 }
 
@@ -947,7 +947,7 @@ test_stop_and_go(void)
         FE_AWAIT(status().running);
         expect_works(&fe);
         fe_close(&fe);
-        vhost_device_destroy(device);
+        vhost_device_destroy(device, false);
     }
 }
 
@@ -976,7 +976,7 @@ test_full_call(void)
     }
     FE_CHECK(queue_stats(1).calls > 0);
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 /* --- The dirty log --- */
@@ -1062,7 +1062,7 @@ test_dirty_log(void)
         munmap(log, log_size);
         close(fd);
         fe_close(&fe);
-        vhost_device_destroy(device);
+        vhost_device_destroy(device, false);
     }
 }
 
@@ -1165,7 +1165,7 @@ test_iotlb(void)
         close(socks[0]);
         fe_close(&fe);
         FE_AWAIT(!status().connected);
-        vhost_device_destroy(device);
+        vhost_device_destroy(device, false);
     }
 }
 
@@ -1229,7 +1229,7 @@ test_idle(void)
     printf("%lu us of CPU in 2 s\n", us);
     FE_CHECK(us <= 10000);
     for (int i = 0; i < N; i++) {
-        vhost_device_destroy(devices[i]);
+        vhost_device_destroy(devices[i], false);
         fe_close(&fes[i]);
     }
     path = base;
@@ -1261,7 +1261,7 @@ test_no_leaks(void)
         }
     }
     FE_AWAIT(count_fds() == n_fds);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 /* --- The tests, in the order in which one learns the service --- */
