@@ -111,6 +111,12 @@ tests_vhost_test_iotlb_SOURCES = tests/vhost/front-end.c \
 	tests/vhost/front-end.h tests/vhost/test-iotlb.c
 tests_vhost_test_iotlb_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
 
+# The commit protocol of packed rings, killed at each store.
+check_PROGRAMS += tests/vhost/test-commit
+tests_vhost_test_commit_SOURCES = tests/vhost/front-end.c \
+	tests/vhost/front-end.h tests/vhost/test-commit.c
+tests_vhost_test_commit_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+
 # Guests whose back-end is killed at any moment.
 check_PROGRAMS += tests/vhost/test-restart
 tests_vhost_test_restart_SOURCES = tests/vhost/front-end.c \
