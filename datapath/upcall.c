@@ -65,35 +65,6 @@ answer_uninit(struct answer *answer)
     ofpbuf_uninit(&answer->put_actions);
 }
 
-/* Makes an upcall.  Returns 0, ENOSPC if the answer is good for this packet but
- * must not be installed, or another positive errno value. */
-static int
-ask(struct datapath *dp, const struct dp_packet *packet,
-    const struct flow *flow, ovs_u128 *ufid, enum dpif_upcall_type type,
-    const struct nlattr *userdata, struct answer *answer)
-{
-    bool miss = type == DPIF_UC_MISS;
-    int error;
-
-    COVERAGE_INC(datapath_upcall);
-    vhost_offline();
-    if (fat_rwlock_tryrdlock(&dp->upcall_rwlock)) {
-        COVERAGE_INC(datapath_upcall_disabled);
-        error = EBUSY;
-    } else {
-        error = dp->upcall_cb
-                ? dp->upcall_cb(packet, flow, ufid, datapath_pmd_id(dp), type,
-                                userdata, &answer->actions,
-                                miss ? &answer->wc : NULL,
-                                miss ? &answer->put_actions : NULL,
-                                dp->upcall_aux)
-                : ENODEV;
-        fat_rwlock_unlock(&dp->upcall_rwlock);
-    }
-    vhost_online();
-    return error;
-}
-
 /* Installs the answer for packets like 'flow'. */
 static void
 install(struct datapath *dp, const struct flow *flow, const ovs_u128 *ufid,
@@ -127,6 +98,55 @@ install(struct datapath *dp, const struct flow *flow, const ovs_u128 *ufid,
         dpif_flow_log_change(&match, ufid, NULL, actions->data,
                              actions->size);
     }
+}
+
+/* Makes an upcall.  Returns 0, ENOSPC if the answer is good for this packet but
+ * must not be installed, or another positive errno value. */
+static int
+ask(struct datapath *dp, const struct dp_packet *packet,
+    const struct flow *flow, ovs_u128 *ufid, enum dpif_upcall_type type,
+    const struct nlattr *userdata, struct answer *answer)
+    OVS_REQ_RDLOCK(dp->upcall_rwlock)
+{
+    bool miss = type == DPIF_UC_MISS;
+
+    COVERAGE_INC(datapath_upcall);
+    if (!dp->upcall_cb) {
+        return ENODEV;
+    }
+    vhost_offline();
+    int error = dp->upcall_cb(packet, flow, ufid, datapath_pmd_id(dp), type,
+                              userdata, &answer->actions,
+                              miss ? &answer->wc : NULL,
+                              miss ? &answer->put_actions : NULL,
+                              dp->upcall_aux);
+    vhost_online();
+    return error;
+}
+
+/* Asks libofproto what to do with 'packet' and, for a miss, installs the
+ * answer.  Returns 0 or a positive errno value.
+ *
+ * Both in one: when libofproto has disabled upcalls, it counts on it that all
+ * flows that it knows of are there, to be deleted. */
+static int
+ask_and_install(struct datapath *dp, const struct dp_packet *packet,
+                const struct flow *flow, enum dpif_upcall_type type,
+                const struct nlattr *userdata, struct answer *answer)
+{
+    ovs_u128 ufid;
+
+    odp_flow_key_hash(flow, sizeof *flow, &ufid);
+    if (fat_rwlock_tryrdlock(&dp->upcall_rwlock)) {
+        COVERAGE_INC(datapath_upcall_disabled);
+        return EBUSY;
+    }
+    int error = ask(dp, packet, flow, &ufid, type, userdata, answer);
+    if (!error && type == DPIF_UC_MISS) {
+        install(dp, flow, &ufid, answer);
+    }
+    fat_rwlock_unlock(&dp->upcall_rwlock);
+    return error == ENOSPC ? 0 : error;
 }
 
 static void
@@ -188,7 +208,6 @@ upcall_miss(struct datapath *dp, struct dp_packet *packet,
             const struct flow *flow, struct dp_thread *thread)
 {
     struct answer answer;
-    ovs_u128 ufid;
 
     counter_add(&thread->cache_counters.miss, 1);
     if (thread->service && leave_to_handlers(dp, packet, thread)) {
@@ -196,18 +215,12 @@ upcall_miss(struct datapath *dp, struct dp_packet *packet,
     }
     answer_init(&answer);
     memset(&answer.wc, 0, sizeof answer.wc);
-    odp_flow_key_hash(flow, sizeof *flow, &ufid);
-
-    int error = ask(dp, packet, flow, &ufid, DPIF_UC_MISS, NULL, &answer);
-    if (error && error != ENOSPC) {
+    if (ask_and_install(dp, packet, flow, DPIF_UC_MISS, NULL, &answer)) {
         count_lost(dp, packet, thread);
         dp_packet_delete(packet);
     } else {
-        if (!error) {
-            install(dp, flow, &ufid, &answer);
-        }
-
         struct dp_packet_batch batch;
+
         dp_packet_batch_init_packet(&batch, packet);
         generic_execute(dp, &batch, true, flow, answer.actions.data,
                         answer.actions.size, thread);
@@ -224,15 +237,11 @@ upcall_action(struct datapath *dp, struct dp_packet *packet, bool steal,
 {
     struct answer answer;
     struct flow flow;
-    ovs_u128 ufid;
 
     answer_init(&answer);
     flow_extract(packet, &flow);
-    odp_flow_key_hash(&flow, sizeof flow, &ufid);
-
-    int error = ask(dp, packet, &flow, &ufid, DPIF_UC_ACTION, userdata,
-                    &answer);
-    if (!error || error == ENOSPC) {
+    if (!ask_and_install(dp, packet, &flow, DPIF_UC_ACTION, userdata,
+                         &answer)) {
         struct dp_packet_batch batch;
 
         dp_packet_batch_init_packet(&batch, packet);
