@@ -99,8 +99,12 @@ try_transact(struct session *s, struct db *db, const json_t *params,
         return false;
     }
     if (x->txn) {
-        error = txn_commit(x->txn, x->durable, ticket);
-        if (!error && x->durable && *ticket) {
+        /* After a failure nothing is promised that isn't in the file, until
+         * something is again. */
+        bool durable = x->durable || (db->store && store_is_failing(db->store));
+
+        error = txn_commit(x->txn, durable, ticket);
+        if (!error && durable && *ticket) {
             return false;
         }
     }
