@@ -61,14 +61,15 @@ def ambiguous(operation):
 
 def settle_order(messages):
     """Sorts notifications that arrive together: which of a client's monitors
-    comes first isn't defined."""
+    comes first, or of the locks that another client leaves, isn't defined."""
     messages = [m for m in messages
                 if m.get("method") not in ("update2", "update3")
                 or m["params"][-1]]
     result = []
     start = 0
     for i, message in enumerate(messages + [None]):
-        if message is None or "update" not in str(message.get("method")):
+        method = str((message or {}).get("method"))
+        if "update" not in method and method != "locked":
             result += sorted(messages[start:i], key=text) + [message]
             start = i + 1
     return result[:-1]

@@ -52,7 +52,10 @@ class Side:
     """One server, its clients and its names of rows."""
 
     def __init__(self, program, directory, schema_file, n_clients):
-        self.server = wire.Server(program, directory)
+        # With differences in its file, the genuine server forgets what they
+        # are to where a column's default is a set with a member.
+        self.server = wire.Server(program, directory,
+                                  ["--disable-file-column-diff"])
         self.names = canonical.Names()
         self.steps = {}               # (client, request id) -> step
         self.n_clients = n_clients
@@ -172,6 +175,13 @@ class Side:
                 self.barrier(index)
         else:
             arrived[index] = self.request(index, step)
+        if (step.get("method") == "monitor_cond_change"
+                and arrived[index][-1].get("error")):
+            # How much of it was done before the error depends on the order
+            # of a hash table.
+            cancel = dict(step, method="monitor_cancel",
+                          params=step["params"][:1])
+            arrived[index] += self.request(index, cancel)
         # After a conversion the server closes connections, in its own time.
         for _ in range(3 if step.get("method") == "convert" else 1):
             for i in range(self.n_clients):

@@ -22,6 +22,14 @@ FUNCTIONS = ["==", "!=", "<", "<=", ">", ">=", "includes", "excludes"]
 ARITHMETIC = ["+=", "-=", "*=", "/=", "%="]
 
 
+def must_refer(column_type):
+    """Whether a column can't be without a reference.  If that is ephemeral,
+    the genuine server can't read its file after a restart."""
+    kind = Type(column_type)
+    return kind.min > 0 and any("refTable" in base
+                                for base in (kind.key, kind.value or {}))
+
+
 class Schema:
     """A random schema, as JSON and by the questions that are asked of it."""
 
@@ -43,7 +51,7 @@ class Schema:
         columns = {}
         for i in range(rng.randint(1, 6)):
             column = {"type": self.type(rng, names)}
-            if rng.random() < .12:
+            if rng.random() < .12 and not must_refer(column["type"]):
                 column["ephemeral"] = True
             if rng.random() < .1:
                 column["mutable"] = False
