@@ -216,10 +216,11 @@ start_convert(struct session *s, struct db *db, struct request *r)
         session_reply_error(s, r->id_text, error);
         return;
     }
-    server_replace_db(s->remote->server, db, new);
+    server_retire_db(db);
     ds_put_cstr(&results, "{}");
     session_reply(s, r->id_text, &results);
     ds_destroy(&results);
+    server_replace_db(s->remote->server, db, new);
     server_reconnect(s->remote->server, false,
                      xasprintf("committed %s database schema conversion",
                                new->name));
