@@ -245,13 +245,20 @@ server_remove_db(struct server *server, struct db *db, char *comment)
     server->reconfigure = true;
 }
 
+/* Finishes what clients have under way in 'db', to be replaced next, but for
+ * the transactions that wait. */
+void
+server_retire_db(struct db *db)
+{
+    settle(db);
+    cancel_monitors(db);
+}
+
 /* Has 'new', whose contents 'old''s store has already, take the place of
- * 'old'. */
+ * 'old', which is retired. */
 void
 server_replace_db(struct server *server, struct db *old, struct db *new)
 {
-    settle(old);
-    cancel_monitors(old);
     triggers_cancel_db(old);
     shash_find_and_delete_assert(&server->dbs, old->name);
     shash_add_assert(&server->dbs, new->name, new);
