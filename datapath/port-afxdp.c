@@ -393,30 +393,32 @@ frame_fits(struct port *port, uint32_t len)
     return len <= max;
 }
 
+/* Puts 'packet' into the ring of 'q', or drops it. */
+static void
+put_or_drop(struct afxdp_queue *q, const struct vhost_packet *packet,
+            struct dp_thread *thread)
+    OVS_REQUIRES(q->mutex)
+{
+    int error = (frame_fits(q->port, packet->len)
+                 ? put_any_packet(q, packet) : EMSGSIZE);
+
+    if (OVS_UNLIKELY(error)) {
+        port_drop_packet(q->port, kernel_drop_reason(error), packet, thread);
+    }
+}
+
 /* Sends 'packets' on 'q'. */
 static void
 queue_send(struct afxdp_queue *q, struct vhost_packet *const packets[],
            unsigned int n, struct dp_thread *thread)
 {
-    unsigned int n_full = 0, n_long = 0;
-
     ovs_mutex_lock(&q->mutex);
     for (unsigned int i = 0; i < n; i++) {
-        int error = (frame_fits(q->port, packets[i]->len)
-                     ? put_any_packet(q, packets[i]) : EMSGSIZE);
-
-        n_full += error == ENOBUFS;
-        n_long += error == EMSGSIZE;
+        put_or_drop(q, packets[i], thread);
     }
     kick(q);
     reclaim(q);
     ovs_mutex_unlock(&q->mutex);
-    if (n_full) {
-        port_drop(q->port, DROP_KERNEL_FULL, n_full, thread);
-    }
-    if (n_long) {
-        port_drop(q->port, DROP_TOO_LONG, n_long, thread);
-    }
 }
 
 static void
@@ -676,6 +678,9 @@ device_open(struct port *port, struct port_afxdp *device, enum xdp_mode mode)
     int mtu;
     int error = netdev_get_mtu(port->netdev, &mtu);
 
+    if (mode == XDP_MODE_GENERIC && device->software) {
+        return EPROTOTYPE;
+    }
     if (!error) {
         error = device_open_with(port, device, mode, mtu, true);
         if (error == EINVAL || error == EOPNOTSUPP) {
@@ -693,23 +698,18 @@ device_open_best(struct port *port, struct port_afxdp *device,
                  enum xdp_mode *modep)
 {
     enum xdp_mode wanted = netdev_system_get_xdp_mode(port->netdev);
-    int error = 0;
+    int error;
 
     if (wanted != XDP_MODE_BEST_EFFORT) {
         *modep = wanted;
         return device_open(port, device, wanted);
     }
-    for (*modep = XDP_MODE_ZEROCOPY; *modep <= XDP_MODE_GENERIC; ++*modep) {
-        /* Generic XDP in front of a device without hardware only costs: a
-         * packet socket would get the same, with offloads. */
-        if (*modep != XDP_MODE_GENERIC || !device->software) {
-            error = device_open(port, device, *modep);
-            if (!error) {
-                break;
-            }
+    for (*modep = XDP_MODE_ZEROCOPY; ; ++*modep) {
+        error = device_open(port, device, *modep);
+        if (!error || *modep == XDP_MODE_GENERIC) {
+            return error;
         }
     }
-    return error;
 }
 
 static const char *
@@ -719,6 +719,10 @@ describe_error(int error)
     case EOPNOTSUPP:
     case EINVAL:
         return "the driver doesn't support it";
+    case EPROTOTYPE:
+        return "what the other side of a device without hardware sends comes "
+               "in large segments, for which generic XDP has no sign: packet "
+               "sockets do better";
     case ERANGE:
         return "the device's MTU is too long for it";
     case EBUSY:

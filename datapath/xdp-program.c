@@ -142,6 +142,10 @@ vlan_kfunc(void)
     return id;
 }
 
+/* The kernel lets only programs that may be had by the GPL, too, call its
+ * functions.  This one may. */
+#define PROGRAM_LICENSE "Dual BSD/GPL"
+
 /* Loads the program, with the note if 'kfunc' is not 0.  Returns its
  * descriptor or a negative errno value. */
 static int
@@ -162,11 +166,11 @@ load(int map_fd, int ifindex, int kfunc)
     /* Without this flag the driver refuses long MTUs; older kernels don't
      * know it. */
     opts.prog_flags |= BPF_F_XDP_HAS_FRAGS;
-    int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "sluice_xdp", "Apache-2.0",
+    int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "sluice_xdp", PROGRAM_LICENSE,
                            insns, n, &opts);
     if (fd == -EINVAL && !kfunc) {
         opts.prog_flags = 0;
-        fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "sluice_xdp", "Apache-2.0",
+        fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "sluice_xdp", PROGRAM_LICENSE,
                            insns, n, &opts);
     }
     return fd;
