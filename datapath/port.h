@@ -4,6 +4,7 @@
  *   port-vhost.c    a vhost-user device
  *   port-tap.c      internal ports and taps: our own persistent tap device
  *   port-packet.c   any other kernel device, over packet sockets
+ *   port-afxdp.c    or over AF_XDP sockets, where the user wants that
  *   port-netdev.c   dummy devices, for tests
  *
  * Tunnel ports have no class: their packets are made by actions. */
@@ -111,6 +112,7 @@ struct vhost_pool *datapath_pool(void);
 extern const struct port_class port_vhost_class;
 extern const struct port_class port_tap_class;
 extern const struct port_class port_packet_class;
+extern const struct port_class port_afxdp_class;
 extern const struct port_class port_netdev_class;
 
 #endif /* port.h */

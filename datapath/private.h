@@ -277,6 +277,13 @@ void offload_shift(struct vhost_packet *, int delta);
  * somebody else, right again after its IP addresses have been rewritten. */
 void offload_fix_pseudo_header(struct vhost_packet *);
 
+/* Gives 'packet', of which only the frame came, the offload request that its
+ * sender must have made: a TCP or UDP checksum field with the sum of the
+ * pseudo-header alone is one that somebody else was to finish.  (A finished one
+ * of the same value, one in 65,536, comes to no harm: finished again, it stays
+ * as it is.)  Before the packet is parsed. */
+void offload_recognize(struct vhost_packet *);
+
 /* Computes the checksum that 'vnet' asks for in the frame of 'len' bytes at
  * 'frame'. */
 void offload_finish_csum(uint8_t *frame, size_t len,
