@@ -119,13 +119,7 @@ install(struct datapath *dp, const struct flow *flow, const ovs_u128 *ufid,
                                    ? &answer->put_actions : &answer->actions;
     struct match match = { .flow = *flow, .wc = answer->wc };
 
-    /* A megaflow that doesn't look at a packet's VLAN tag comes to libofproto
-     * as one for untagged packets, since Netlink attributes can't say
-     * otherwise: make it one.  dpif_flow_put() has to agree. */
-    if (!match.wc.masks.vlans[0].tci) {
-        match.wc.masks.vlans[0].tci = htons(VLAN_VID_MASK | VLAN_CFI);
-    }
-
+    dpif_flow_mask_vlan(&match);
     struct program *program = program_create(actions->data, actions->size);
     ovs_mutex_lock(&dp->flows.mutex);
     int error = megaflow_add(&dp->flows, &match, ufid, program);
