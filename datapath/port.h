@@ -87,6 +87,9 @@ struct port {
                                  * VIRTIO_NET_F_GUEST_{CSUM,TSO4,TSO6,ECN,USO4,
                                  * USO6}, if the class has no
                                  * 'get_offloads'. */
+    uint8_t miss_share;         /* Of the packets received lately, how many
+                                 * found no flow, in 1/256; a mean that grows
+                                 * and falls by 1/8 per batch.  Atomic. */
     unsigned int index;         /* Small and unique over all datapaths: into
                                  * per-thread tables. */
 };

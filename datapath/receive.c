@@ -133,6 +133,22 @@ put_aside(struct port *port, struct vhost_packet *packet,
     }
 }
 
+/* Puts 'packet', which found no flow, aside.  It may yet find one: a wide one,
+ * or one that a packet before it brings. */
+static void
+miss(struct port *port, struct vhost_packet *packet, struct dp_thread *thread)
+{
+    thread->n_missed++;
+    if (OVS_UNLIKELY(upcall_is_hopeless(port))
+        && !megaflow_table_has_wide(&port->dp->flows)) {
+        counter_add(&thread->cache_counters.miss, 1);
+        counter_add(&thread->cache_counters.lost, 1);
+        port_drop_packet(port, DROP_UPCALL_QUEUE, packet, thread);
+    } else {
+        put_aside(port, packet, NULL, thread);
+    }
+}
+
 /* Looks up 'key' where the microflow cache didn't help. */
 static struct megaflow *
 look_up_slow(struct datapath *dp, struct flow_key *key, unsigned int *blocks,
@@ -251,10 +267,12 @@ receive_batch(struct port *port, struct vhost_packet packets[],
             }
             act(port, packets, i, end, flows[i], thread);
         } else if (results[i] != PARSED_BAD) {
-            put_aside(port, &packets[i], NULL, thread);
+            miss(port, &packets[i], thread);
         }
         i = end;
     }
+    upcall_note_misses(port, n, thread->n_missed);
+    thread->n_missed = 0;
     transmit_flush(thread);
 }
 
@@ -284,4 +302,7 @@ datapath_receive(struct port *port, struct vhost_packet packets[],
 {
     receive_batch(port, packets, n, thread);
     receive_deferred(thread);
+    if (thread->service && upcall_waits(port)) {
+        upcall_serve(port, thread);
+    }
 }
