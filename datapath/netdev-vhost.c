@@ -20,6 +20,7 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include "datapath/announce.h"
 #include "datapath/private.h"
 #include "dirs.h"
 #include "netdev-provider.h"
@@ -52,6 +53,7 @@ struct netdev_vhost {
     enum netdev_flags flags;
     struct port *_Atomic port;      /* Whose packets it receives, or NULL.
                                      * Service threads read it. */
+    struct announcement announcement; /* Of the guest, after migration. */
 };
 
 static const struct netdev_class vhostuser_class;
@@ -95,9 +97,21 @@ device_changed(struct vhost_device *device OVS_UNUSED, void *netdev_)
     netdev_change_seq_changed(&netdev->up);
 }
 
+static void
+device_rarp(struct vhost_device *device OVS_UNUSED, const uint8_t mac_[6],
+            void *netdev_)
+{
+    struct netdev_vhost *netdev = netdev_;
+    struct eth_addr mac;
+
+    memcpy(&mac, mac_, sizeof mac);
+    announcement_request(&netdev->announcement, mac);
+}
+
 static const struct vhost_device_ops device_ops = {
     .receive = device_receive,
     .changed = device_changed,
+    .rarp = device_rarp,
 };
 
 /* --- Life -----------------------------------------------------------------*/
@@ -119,6 +133,7 @@ vhost_construct(struct netdev *netdev_)
     eth_addr_random(&netdev->mac);
     netdev->mtu = ETH_PAYLOAD_MAX;
     netdev->flags = NETDEV_UP;
+    announcement_init(&netdev->announcement, &netdev->port);
     return 0;
 }
 
@@ -130,6 +145,7 @@ vhost_destruct(struct netdev *netdev_)
     if (netdev->device) {
         vhost_device_destroy(netdev->device);
     }
+    announcement_destroy(&netdev->announcement);
     free(netdev->options.path);
     ovs_mutex_destroy(&netdev->mutex);
 }
@@ -295,6 +311,7 @@ set_device(struct netdev_vhost *netdev, struct vhost_options *options,
         .gid = options->gid,
         .mode = options->mode,
         .max_queue_pairs = options->queue_pairs,
+        .mtu = netdev->mtu,
         .state_dir = datapath_state_dir(),
         .pool = datapath_pool(),
         .ops = &device_ops,
@@ -579,8 +596,22 @@ netdev_vhost_detach(struct netdev *netdev_)
 
 /* --- Registration -----------------------------------------------------------------*/
 
+static void
+vhost_run(const struct netdev_class *class OVS_UNUSED)
+{
+    announcements_run();
+}
+
+static void
+vhost_wait(const struct netdev_class *class OVS_UNUSED)
+{
+    announcements_wait();
+}
+
 #define VHOST_CLASS                                                     \
     .is_pmd = true,                                                     \
+    .run = vhost_run,                                                   \
+    .wait = vhost_wait,                                                 \
     .alloc = vhost_alloc,                                               \
     .construct = vhost_construct,                                       \
     .destruct = vhost_destruct,                                         \
