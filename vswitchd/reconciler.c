@@ -629,6 +629,9 @@ reconciler_run(void)
         ovsrec_open_vswitch_set_cur_cfg(root, root->next_cfg);
     }
     stats_run();
+    if (root) {
+        system_stats_run(root);
+    }
     status_run();
     auto_attach_run();
     commit(txn, changed);
@@ -662,6 +665,7 @@ reconciler_wait(void)
         }
     }
     stats_wait();
+    system_stats_wait();
     status_wait();
     auto_attach_wait();
     ifaces_wait();
