@@ -31,6 +31,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/meter.c \
 	datapath/meter.h \
 	datapath/microflow.h \
+	datapath/namesake.c \
+	datapath/namesake.h \
 	datapath/netdev-system.c \
 	datapath/netdev-system.h \
 	datapath/netdev-tap.c \
