@@ -345,6 +345,11 @@ mark_changed(void)
 
         if (port && !ovsrec_port_is_deleted(port_row)) {
             port_mark(port);
+            if (port->bridge->spanning_tree
+                && ovsrec_port_is_updated(port_row,
+                                          OVSREC_PORT_COL_OTHER_CONFIG)) {
+                bridge_mark(port->bridge, BRIDGE_SPANNING_TREE);
+            }
         }
     }
     OVSREC_INTERFACE_FOR_EACH_TRACKED (iface_row, idl) {
