@@ -2,6 +2,8 @@
 noinst_LIBRARIES += datapath/libdatapath.a
 datapath_libdatapath_a_SOURCES = \
 	datapath/actions.c \
+	datapath/announce.c \
+	datapath/announce.h \
 	datapath/atomic.h \
 	datapath/bond-map.c \
 	datapath/bond-map.h \
@@ -29,6 +31,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/meter.c \
 	datapath/meter.h \
 	datapath/microflow.h \
+	datapath/namesake.c \
+	datapath/namesake.h \
 	datapath/netdev-system.c \
 	datapath/netdev-system.h \
 	datapath/netdev-tap.c \

@@ -17,6 +17,7 @@
 
 struct datapath;
 struct dp_thread;
+struct namesake;
 struct netdev;
 struct port;
 
@@ -83,6 +84,8 @@ struct port {
     struct netdev *netdev;      /* A reference. */
     const char *type;           /* dpif port type, e.g. "internal". */
     void *priv;                 /* 'class' owns it. */
+    struct namesake *_Atomic listener; /* Is shown all packets, if any is:
+                                 * only of a vhost-user port. */
     uint64_t offloads;          /* What 'send' takes: a mask of 1 <<
                                  * VIRTIO_NET_F_GUEST_{CSUM,TSO4,TSO6,ECN,USO4,
                                  * USO6}, if the class has no

@@ -323,6 +323,11 @@ void iface_refresh_stats(struct iface *);
 void stats_run(void);
 void stats_wait(void);
 
+/* --- system-stats.c --- */
+void system_stats_configure(const struct ovsrec_open_vswitch *);
+void system_stats_run(const struct ovsrec_open_vswitch *);
+void system_stats_wait(void);
+
 /* --- commands.c --- */
 void commands_init(void);
 
