@@ -2,6 +2,8 @@
 noinst_LIBRARIES += datapath/libdatapath.a
 datapath_libdatapath_a_SOURCES = \
 	datapath/actions.c \
+	datapath/addresses.c \
+	datapath/addresses.h \
 	datapath/atomic.h \
 	datapath/bond-map.c \
 	datapath/bond-map.h \

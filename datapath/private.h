@@ -214,6 +214,9 @@ struct dp_thread {
     long long int upcall_credit;    /* Time that it may spend in upcalls, us. */
     long long int upcall_last;      /* time_usec() when that was updated. */
     unsigned int recirc_depth;
+    unsigned int n_sent;            /* Outputs of dp_packets that were... */
+    unsigned int n_filtered;        /* ...and weren't to be, by a receive
+                                     * filter: see generic.c. */
 };
 
 /* The calling thread's context, made when it asks for the first time. */
