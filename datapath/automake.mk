@@ -4,6 +4,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/actions.c \
 	datapath/announce.c \
 	datapath/announce.h \
+	datapath/addresses.c \
+	datapath/addresses.h \
 	datapath/atomic.h \
 	datapath/bond-map.c \
 	datapath/bond-map.h \

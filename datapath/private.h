@@ -219,6 +219,9 @@ struct dp_thread {
     bool upcall_spare;              /* ...that nobody else wants its time. */
     bool upcall_serving;            /* It is making queued upcalls. */
     unsigned int recirc_depth;
+    unsigned int n_sent;            /* Outputs of dp_packets that were... */
+    unsigned int n_filtered;        /* ...and weren't to be, by a receive
+                                     * filter: see generic.c. */
 };
 
 /* The calling thread's context, made when it asks for the first time. */

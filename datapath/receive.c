@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "datapath/addresses.h"
 #include "datapath/program.h"
 #include "dp-packet.h"
 #include "flow.h"
@@ -116,14 +117,26 @@ put_aside__(struct vhost_packet *packet, void *aux_)
     deferred->program = aux->program;
 }
 
-/* Puts 'packet' aside: to run 'program', or to find out which. */
+static struct eth_addr
+source_address(const struct vhost_packet *packet)
+{
+    struct eth_addr src;
+
+    memcpy(&src, packet->head + ETH_ADDR_LEN, sizeof src);
+    return src;
+}
+
+/* Puts 'packet' aside: to run 'program', or to find out which.  This is where
+ * a source address that its port hasn't had before comes to. */
 static void
 put_aside(struct port *port, struct vhost_packet *packet,
           const struct program *program, struct dp_thread *thread)
 {
     struct put_aside_aux aux = { port, program, thread };
 
-    if (OVS_LIKELY(packet->len <= GENERIC_MAX_LEN)) {
+    if (!program && !port_allows_source(port, source_address(packet))) {
+        port_drop_packet(port, DROP_SPOOFED, packet, thread);
+    } else if (OVS_LIKELY(packet->len <= GENERIC_MAX_LEN)) {
         put_aside__(packet, &aux);
     } else if (packet->vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE
                && packet->vnet.gso_size < GENERIC_MAX_LEN / 2) {

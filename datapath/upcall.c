@@ -22,6 +22,7 @@
 #include <errno.h>
 
 #include "coverage.h"
+#include "datapath/addresses.h"
 #include "datapath/dpif-private.h"
 #include "datapath/upcall-queue.h"
 #include "datapath/program.h"
@@ -81,6 +82,19 @@ answer_uninit(struct answer *answer)
     ofpbuf_uninit(&answer->put_actions);
 }
 
+/* Makes the program of the answer.  That may have to wait until an uplink's
+ * filter lets in what the program sends. */
+static struct program *
+make_program(const struct datapath *dp, const struct flow *flow,
+             const struct ofpbuf *actions)
+{
+    vhost_offline();
+    struct program *program = flow_program_create(dp, flow, actions->data,
+                                                  actions->size);
+    vhost_online();
+    return program;
+}
+
 /* Installs the answer for packets like 'flow'. */
 static void
 install(struct datapath *dp, const struct flow *flow, const ovs_u128 *ufid,
@@ -91,7 +105,8 @@ install(struct datapath *dp, const struct flow *flow, const ovs_u128 *ufid,
     struct match match = { .flow = *flow, .wc = answer->wc };
 
     dpif_flow_mask_vlan(&match);
-    struct program *program = program_create(actions->data, actions->size);
+    struct program *program = make_program(dp, flow, actions);
+    program_narrow(program, &match.wc);
     ovs_mutex_lock(&dp->flows.mutex);
     int error = megaflow_add(&dp->flows, &match, ufid, program);
     ovs_mutex_unlock(&dp->flows.mutex);
@@ -298,6 +313,19 @@ upcall_is_hopeless(const struct port *port)
            >= UPCALL_QUEUE_LIMIT;
 }
 
+/* A source address that a port's receive filter doesn't have yet comes with a
+ * packet that finds no flow. */
+static void
+note_source(struct datapath *dp, const struct dp_packet *packet,
+            const struct flow *flow)
+{
+    struct port *in = datapath_port(dp, packet->md.in_port.odp_port);
+
+    if (in && !flow->recirc_id) {
+        port_note_source(in, flow->dl_src);
+    }
+}
+
 void
 upcall_miss(struct datapath *dp, struct dp_packet *packet,
             const struct flow *flow, struct dp_thread *thread)
@@ -310,6 +338,9 @@ upcall_miss(struct datapath *dp, struct dp_packet *packet,
             return;
         }
     }
+    note_source(dp, packet, flow);
+    /* What waits to be sent doesn't keep its ports while we are offline. */
+    transmit_flush(thread);
     answer_init(&answer);
     memset(&answer.wc, 0, sizeof answer.wc);
     if (ask_and_install(dp, packet, flow, DPIF_UC_MISS, NULL, &answer)) {
@@ -335,6 +366,7 @@ upcall_action(struct datapath *dp, struct dp_packet *packet, bool steal,
     struct answer answer;
     struct flow flow;
 
+    transmit_flush(thread);
     answer_init(&answer);
     flow_extract(packet, &flow);
     if (!ask_and_install(dp, packet, &flow, DPIF_UC_ACTION, userdata,
