@@ -378,6 +378,8 @@ set_device(struct netdev_vhost *netdev, struct vhost_options *options,
         .mode = options->mode,
         .max_queue_pairs = options->queue_pairs,
         .mtu = netdev->mtu,
+        .disabled_features = (1ULL << VIRTIO_NET_F_HOST_UFO     /* See */
+                              | 1ULL << VIRTIO_NET_F_GUEST_UFO), /* offload.c. */
         .state_dir = datapath_state_dir(),
         .pool = datapath_pool(),
         .ops = &device_ops,

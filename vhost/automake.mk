@@ -1,6 +1,7 @@
 # The vhost-user service, a library inside the tree: see vhost/vhost.h.
 noinst_LIBRARIES += vhost/libvhost.a vhost/libvhost-rings.a
 vhost_libvhost_a_SOURCES = \
+	vhost/config-space.c \
 	vhost/connection.c \
 	vhost/cycles.c \
 	vhost/cycles.h \

@@ -416,7 +416,9 @@ vhost_device_guest_offloads(const struct vhost_device *dev)
                                   | 1ULL << VIRTIO_NET_F_GUEST_TSO4
                                   | 1ULL << VIRTIO_NET_F_GUEST_TSO6
                                   | 1ULL << VIRTIO_NET_F_GUEST_ECN
-                                  | 1ULL << VIRTIO_NET_F_GUEST_UFO);
+                                  | 1ULL << VIRTIO_NET_F_GUEST_UFO
+                                  | 1ULL << VIRTIO_NET_F_GUEST_USO4
+                                  | 1ULL << VIRTIO_NET_F_GUEST_USO6);
 
     return __atomic_load_n(&dev->features, __ATOMIC_RELAXED) & mask;
 }

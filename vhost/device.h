@@ -151,6 +151,12 @@ uint64_t vhost_protocol_features(void);
 char *vhost_protocol_handle(struct vhost_device *, struct vhost_message *);
 const char *vhost_request_name(uint32_t request);
 
+/* --- config-space.c --- */
+
+char *vhost_config_space_get(const struct vhost_device *,
+                             struct vhost_message *);
+char *vhost_config_space_set(const struct vhost_message *);
+
 /* --- steering.c --- */
 
 void vhost_steering_update(struct vhost_device *);

@@ -34,6 +34,8 @@ static const uint64_t offload_features =
     | BIT(VIRTIO_NET_F_GSO)
     | BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6)
     | BIT(VIRTIO_NET_F_GUEST_ECN) | BIT(VIRTIO_NET_F_GUEST_UFO)
+    | BIT(VIRTIO_NET_F_GUEST_USO4) | BIT(VIRTIO_NET_F_GUEST_USO6)
+    | BIT(VIRTIO_NET_F_HOST_USO)
     | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6)
     | BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_HOST_UFO);
 
@@ -43,10 +45,14 @@ static const uint64_t control_features =
     BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX)
     | BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT(VIRTIO_NET_F_STATUS);
 
+/* Not among them: NOTIFICATION_DATA, since an eventfd carries no data, and
+ * HASH_REPORT: eight bytes more in each header, for a hash that guests use only
+ * to steer packets, which we have done. */
 static const uint64_t ring_features =
     BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ANY_LAYOUT)
     | BIT(VIRTIO_F_ACCESS_PLATFORM)
     | BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IN_ORDER)
+    | BIT(VIRTIO_F_RING_RESET)  /* GET_VRING_BASE, and it starts again. */
     | BIT(VIRTIO_F_NOTIFY_ON_EMPTY)
     | BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX)
     | BIT(VIRTIO_NET_F_MRG_RXBUF);
@@ -77,6 +83,7 @@ vhost_protocol_features(void)
             | BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK)
             | BIT(VHOST_USER_PROTOCOL_F_MTU)
             | BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ)
+            | BIT(VHOST_USER_PROTOCOL_F_CONFIG)
             | BIT(VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD)
             | BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE)
             | BIT(VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS)
@@ -627,6 +634,21 @@ iotlb_msg(struct vhost_device *dev, struct vhost_message *msg)
 }
 
 static char *
+get_config(struct vhost_device *dev, struct vhost_message *msg)
+{
+    uint32_t size = msg->header.size;
+    char *error = vhost_config_space_get(dev, msg);
+
+    return error ? error : reply(dev, msg, size);
+}
+
+static char *
+set_config(struct vhost_device *dev OVS_UNUSED, struct vhost_message *msg)
+{
+    return vhost_config_space_set(msg);
+}
+
+static char *
 send_rarp(struct vhost_device *dev, struct vhost_message *msg)
 {
     uint8_t mac[6];
@@ -717,6 +739,10 @@ static const struct request {
     REQUEST(IOTLB_MSG, iotlb_msg, sizeof(struct vhost_user_iotlb),
             sizeof(struct vhost_user_iotlb), 0, 0, false, F(BACKEND_REQ)),
     REQUEST(SET_VRING_ENDIAN, set_vring_endian, STATE, STATE, 0, 0, false, 0),
+    REQUEST(GET_CONFIG, get_config, offsetof(struct vhost_user_config, data),
+            sizeof(struct vhost_user_config), 0, 0, true, F(CONFIG)),
+    REQUEST(SET_CONFIG, set_config, offsetof(struct vhost_user_config, data),
+            sizeof(struct vhost_user_config), 0, 0, false, F(CONFIG)),
     REQUEST(RESET_DEVICE, reset, 0, U64, 0, 0, false, F(RESET_DEVICE)),
     REQUEST(VRING_KICK, vring_kick, STATE, STATE, 0, 0, false,
             F(INBAND_NOTIFICATIONS)),

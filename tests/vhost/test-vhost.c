@@ -421,6 +421,52 @@ test_messages(void)
     vhost_device_destroy(device, false);
 }
 
+/* The configuration space, whole, in part and beyond its end. */
+static void
+test_config_space(void)
+{
+    struct vhost_device_config device_conf = device_config();
+    const size_t header = offsetof(struct vhost_user_config, data);
+    union vhost_user_payload payload;
+    struct virtio_net_config space;
+    struct front_end fe;
+    char *error;
+
+    device_conf.mtu = 9000;
+    device_conf.max_queue_pairs = 3;
+    FE_CHECK(!vhost_device_create(&device_conf, &device, &error));
+    fe_connect(&fe, path);
+    FE_CHECK(fe_get_u64(&fe, VHOST_USER_GET_FEATURES)
+             & BIT(VIRTIO_NET_F_MTU));
+    fe_negotiate(&fe, SPLIT | BIT(VIRTIO_NET_F_MTU),
+                 BIT(VHOST_USER_PROTOCOL_F_CONFIG));
+
+    struct vhost_user_config config = { .size = sizeof space };
+    fe_send(&fe, VHOST_USER_GET_CONFIG, &config, header + config.size);
+    FE_CHECK((size_t) fe_reply(&fe, VHOST_USER_GET_CONFIG, &payload, NULL)
+             == header + sizeof space);
+    memcpy(&space, payload.config.data, sizeof space);
+    FE_CHECK(le16toh(space.mtu) == 9000);
+    FE_CHECK(le16toh(space.max_virtqueue_pairs) == 3);
+    FE_CHECK(le16toh(space.status) == VIRTIO_NET_S_LINK_UP);
+
+    config.offset = offsetof(struct virtio_net_config, mtu);
+    config.size = VHOST_USER_MAX_CONFIG - config.offset;
+    fe_send(&fe, VHOST_USER_GET_CONFIG, &config, header + config.size);
+    FE_CHECK((size_t) fe_reply(&fe, VHOST_USER_GET_CONFIG, &payload, NULL)
+             == header + config.size);
+    FE_CHECK(payload.config.data[0] == (9000 & 0xff));
+    FE_CHECK(!payload.config.data[config.size - 1]);
+
+    fe_send(&fe, VHOST_USER_SET_CONFIG, &config, header + config.size);
+    fe_get_u64(&fe, VHOST_USER_GET_FEATURES);
+    config.size++;
+    fe_send(&fe, VHOST_USER_GET_CONFIG, &config, header + config.size);
+    FE_CHECK(fe_hung_up(&fe));
+    fe_close(&fe);
+    vhost_device_destroy(device, false);
+}
+
 /* --- Transmit queues --- */
 
 static void
@@ -1274,6 +1320,7 @@ static const struct test {
     { "connect-mode", test_connect_mode },
     { "messages", test_messages },
     { "bad-messages", test_bad_messages },
+    { "config-space", test_config_space },
     { "good-chains-split", test_good_chains_split },
     { "good-chains-packed", test_good_chains_packed },
     { "bad-chains-split", test_bad_chains_split },
