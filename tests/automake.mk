@@ -3,7 +3,7 @@ TESTSUITE = tests/testsuite
 TESTSUITE_AT = $(wildcard $(srcdir)/tests/*.at)
 GUEST_FILES = tests/guest/make-guest tests/guest/init tests/guest/run \
 	tests/guest/exec
-EXTRA_DIST += $(TESTSUITE_AT) $(wildcard $(srcdir)/tests/db/*) $(GUEST_FILES) tests/foreign tests/functions.sh \
+EXTRA_DIST += $(TESTSUITE_AT) $(wildcard $(srcdir)/tests/db/*) $(GUEST_FILES) tests/foreign tests/functions.sh tests/guest/qmp \
 	tests/lsan.supp tests/sandbox tests/vhost-hangup tests/hugepages.sh
 CLEANFILES += tests/package.m4 $(TESTSUITE) tests/testsuite.log \
 	tests/guest/initrd tests/guest/vmlinux tests/guest/bzImage
@@ -66,12 +66,16 @@ tests_bench_vhost_gen_CFLAGS = $(BENCH_CFLAGS)
 tests_bench_vhost_yardstick_SOURCES = tests/bench/vhost-yardstick.c
 tests_bench_vhost_yardstick_CFLAGS = $(BENCH_CFLAGS)
 CLEANFILES += $(EXTRA_PROGRAMS)
-EXTRA_DIST += tests/bench/ports tests/bench/switch
+EXTRA_DIST += tests/bench/ports tests/bench/switch tests/bench/vhost
 CLEANFILES += $(BENCH_TOOLS)
 EXTRA_DIST += tests/bench/switch
 .PHONY: bench
 bench: all $(BENCH_TOOLS) tests/atlocal foreign/stamp
 	$(srcdir)/tests/bench/switch $(BENCHFLAGS)
+
+.PHONY: bench-vhost
+bench-vhost: all $(BENCH_TOOLS) tests/vhost/connect-two tests/atlocal
+	$(srcdir)/tests/bench/vhost $(BENCHFLAGS)
 
 # The pool of service threads.
 check_PROGRAMS += tests/vhost/test-pool
