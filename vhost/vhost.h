@@ -326,8 +326,8 @@ unsigned int vhost_receive(struct vhost_queue *,
 void vhost_receive_done(struct vhost_queue *, struct vhost_notifier *);
 
 /* The receive queue of 'device' for a flow with symmetric hash 'hash': the one
- * whose partner the guest last sent that flow on, else by hash over the
- * enabled ones.  NULL if the guest has none.  With one queue pair 'hash' is
+ * whose partner the guest last sent that flow on, else one of the enabled ones,
+ * which have equally many such flows, and always the same.  NULL if the guest has none.  With one queue pair 'hash' is
  * not used (vhost_device_multiqueue() is false then). */
 struct vhost_queue *vhost_device_receive_queue(struct vhost_device *,
                                                uint32_t hash);
