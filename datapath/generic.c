@@ -29,6 +29,11 @@
 #include "odp-util.h"
 #include "timeval.h"
 
+enum odp_key_fitness __wrap_odp_tun_key_from_attr(const struct nlattr *,
+                                                  struct flow_tnl *, char **);
+enum odp_key_fitness __real_odp_tun_key_from_attr(const struct nlattr *,
+                                                  struct flow_tnl *, char **);
+
 COVERAGE_DEFINE(datapath_recirc_limit);
 
 /* Room in front of a packet for what actions push. */
@@ -37,6 +42,27 @@ COVERAGE_DEFINE(datapath_recirc_limit);
 BUILD_ASSERT_DECL(GENERIC_MAX_LEN + HEADROOM <= UINT16_MAX);
 
 /* --- Between views and dp_packets ------------------------------------------ */
+
+void
+generic_request_offload(struct dp_packet *packet, uint16_t csum_offset,
+                        uint8_t gso_type, uint16_t gso_size)
+{
+    switch (csum_offset) {
+    case 16:
+        dp_packet_hwol_set_csum_tcp(packet);
+        break;
+    case 6:
+        dp_packet_hwol_set_csum_udp(packet);
+        break;
+    default:
+        dp_packet_hwol_set_csum_sctp(packet);
+        break;
+    }
+    if (gso_type != VIRTIO_NET_HDR_GSO_NONE) {
+        dp_packet_set_flow_mark(packet,
+                                (uint32_t) gso_type << 16 | gso_size);
+    }
+}
 
 /* Stores the offload request of 'view' in 'packet', its copy.  A checksum
  * inside of a tunnel that the sender made has no place there: it is finished
@@ -52,21 +78,21 @@ save_offload(struct dp_packet *packet, const struct vhost_packet *view)
                             &view->vnet);
         return;
     }
-    switch (view->vnet.csum_offset) {
-    case 16:
-        dp_packet_hwol_set_csum_tcp(packet);
-        break;
-    case 6:
-        dp_packet_hwol_set_csum_udp(packet);
-        break;
-    default:
-        dp_packet_hwol_set_csum_sctp(packet);
-        break;
-    }
-    if (view->vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-        dp_packet_set_flow_mark(packet, (uint32_t) view->vnet.gso_type << 16
-                                        | view->vnet.gso_size);
-    }
+    generic_request_offload(packet, view->vnet.csum_offset,
+                            view->vnet.gso_type, view->vnet.gso_size);
+}
+
+struct dp_packet *
+generic_packet_new(const void *data, size_t len, size_t room,
+                   const struct port *in)
+{
+    struct dp_packet *packet
+        = dp_packet_new_with_headroom(MAX(len, room), HEADROOM);
+
+    dp_packet_put(packet, data, len);
+    packet->packet_type = htonl(PT_ETH);
+    pkt_metadata_init(&packet->md, in->number);
+    return packet;
 }
 
 struct dp_packet *
@@ -134,6 +160,7 @@ view_init(struct vhost_packet *view, const struct dp_packet *packet)
     view->len = view->head_len = dp_packet_size(packet);
     view->segs = NULL;
     view->n_segs = 0;
+    view->user = NULL;
     view->l3_ofs = packet->l3_ofs;
     view->l4_ofs = packet->l4_ofs;
     view->hash = dp_packet_rss_valid(packet) ? dp_packet_get_rss_hash(packet)
@@ -155,6 +182,12 @@ output_one(struct port *port, struct dp_packet *packet,
 
     view->packet = packet;
     view_init(&view->view, packet);
+    if (flow_tnl_dst_is_set(&packet->md.tunnel)) {
+        view->tunnel.key = &packet->md.tunnel;
+        view->tunnel.packet_type = packet->packet_type;
+        view->tunnel.mark = packet->md.pkt_mark;
+        view->view.user = &view->tunnel;
+    }
     transmit_add(port, &view->view, thread);
 }
 
@@ -357,6 +390,17 @@ userspace_action(struct datapath *dp, struct dp_packet_batch *batch,
     DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
         upcall_action(dp, packet, consume, userdata, thread);
     }
+}
+
+/* libopenvswitch's "set(tunnel)" adds to what the packet has of its last
+ * tunnel, or to what nobody has initialized: this stands in for the function
+ * that it calls, and clears that. */
+enum odp_key_fitness
+__wrap_odp_tun_key_from_attr(const struct nlattr *attr, struct flow_tnl *key,
+                             char **errorp)
+{
+    memset(key, 0, offsetof(struct flow_tnl, metadata.opts));
+    return __real_odp_tun_key_from_attr(attr, key, errorp);
 }
 
 /* --- Running actions --------------------------------------------------------*/

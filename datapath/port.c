@@ -56,14 +56,15 @@ port_index_end(void)
     return end;
 }
 
-/* The class for 'netdev' in 'dp', NULL for a tunnel. */
+/* The class for 'netdev' in 'dp', NULL for a tunnel by actions. */
 static const struct port_class *
 port_class_for(const struct datapath *dp, const struct netdev *netdev)
 {
     const char *type = netdev_get_type(netdev);
 
     if (netdev_vport_is_vport_class(netdev_get_class(netdev))) {
-        return NULL;
+        return datapath_has_native_tunnels(dp) || datapath_is_dummy(dp)
+               ? NULL : &port_tunnel_class;
     }
     if (datapath_is_dummy(dp)) {
         return &port_netdev_class;
@@ -78,8 +79,8 @@ port_class_for(const struct datapath *dp, const struct netdev *netdev)
 }
 
 int
-dp_port_create(struct datapath *dp, struct netdev *netdev, const char *type,
-            odp_port_t number, struct port **portp)
+dp_port_create(struct datapath *dp, struct netdev *netdev, const char *name,
+               odp_port_t number, struct port **portp)
 {
     struct port *port = xzalloc(sizeof *port);
 
@@ -92,7 +93,8 @@ dp_port_create(struct datapath *dp, struct netdev *netdev, const char *type,
     port->dp = dp;
     port->number = number;
     port->netdev = netdev_ref(netdev);
-    port->type = xstrdup(type);
+    port->name = xstrdup(name);
+    port->type = xstrdup(netdev_get_type(netdev));
     port->class = port_class_for(dp, netdev);
 
     if (port->class) {
@@ -124,6 +126,7 @@ dp_port_destroy(struct port *port)
     }
     netdev_close(port->netdev);
     index_free(port->index);
+    free(CONST_CAST(char *, port->name));
     free(CONST_CAST(char *, port->type));
     free(port);
 }

@@ -4,9 +4,11 @@
  *   port-vhost.c    a vhost-user device
  *   port-tap.c      internal ports and taps: our own persistent tap device
  *   port-packet.c   any other kernel device, over packet sockets
+ *   port-tunnel.c   a tunnel through the host's own network stack
  *   port-netdev.c   dummy devices, for tests
  *
- * Tunnel ports have no class: their packets are made by actions. */
+ * Tunnel ports of the netdev type have no class: their packets are made by
+ * actions. */
 #ifndef PORT_H
 #define PORT_H 1
 
@@ -80,6 +82,8 @@ struct port {
     odp_port_t number;
     const struct port_class *class;
     struct netdev *netdev;      /* A reference. */
+    const char *name;           /* In the datapath: the device's own, or a
+                                 * kind's of tunnels, "vxlan_sys_4789". */
     const char *type;           /* dpif port type, e.g. "internal". */
     void *priv;                 /* 'class' owns it. */
     uint64_t offloads;          /* What 'send' takes: a mask of 1 <<
@@ -111,6 +115,7 @@ struct vhost_pool *datapath_pool(void);
 extern const struct port_class port_vhost_class;
 extern const struct port_class port_tap_class;
 extern const struct port_class port_packet_class;
+extern const struct port_class port_tunnel_class;
 extern const struct port_class port_netdev_class;
 
 #endif /* port.h */
