@@ -466,9 +466,11 @@ execute_action(void *aux_, struct dp_packet_batch *batch,
     dp_packet_delete_batch(batch, steal);
 }
 
-/* Returns true if 'actions' push a tunnel header. */
+/* Returns true if 'actions' are not for a packet that is yet to be cut into
+ * many, nor for one without its checksum: they push a header that covers it, or
+ * pop one that each piece has, or look at its length. */
 static bool
-pushes_tunnel(const struct nlattr *actions, size_t actions_len)
+need_finished_packet(const struct nlattr *actions, size_t actions_len)
 {
     const struct nlattr *a;
     unsigned int left;
@@ -477,8 +479,11 @@ pushes_tunnel(const struct nlattr *actions, size_t actions_len)
         enum ovs_action_attr type = nl_attr_type(a);
 
         if (type == OVS_ACTION_ATTR_TUNNEL_PUSH
+            || type == OVS_ACTION_ATTR_TUNNEL_POP
+            || type == OVS_ACTION_ATTR_CHECK_PKT_LEN
             || (type == OVS_ACTION_ATTR_CLONE
-                && pushes_tunnel(nl_attr_get(a), nl_attr_get_size(a)))) {
+                && need_finished_packet(nl_attr_get(a),
+                                        nl_attr_get_size(a)))) {
             return true;
         }
     }
@@ -522,11 +527,9 @@ generic_execute(struct datapath *dp, struct dp_packet_batch *batch,
     struct dp_packet *first = dp_packet_batch_is_empty(batch)
                               ? NULL : batch->packets[0];
 
-    /* A tunnel's header covers the packet's checksum and its segmentation: do
-     * both before it is pushed. */
     if (first && steal && dp_packet_hwol_tx_l4_checksum(first)
         && dp_packet_batch_size(batch) == 1
-        && pushes_tunnel(actions, actions_len)) {
+        && need_finished_packet(actions, actions_len)) {
         struct finish_aux finish = { aux, first, actions, actions_len };
         struct vhost_packet view;
 

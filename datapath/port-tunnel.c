@@ -346,7 +346,7 @@ set_options(int fd, bool udp, bool ipv6)
         { !ipv6, IPPROTO_IP, IP_PKTINFO, 1 },
         { !ipv6, IPPROTO_IP, IP_RECVTTL, 1 },
         { !ipv6, IPPROTO_IP, IP_RECVTOS, 1 },
-        { ipv6, IPPROTO_IPV6, IPV6_V6ONLY, 1 },
+        { ipv6 && udp, IPPROTO_IPV6, IPV6_V6ONLY, 1 },
         { ipv6, IPPROTO_IPV6, IPV6_RECVPKTINFO, 1 },
         { ipv6, IPPROTO_IPV6, IPV6_RECVHOPLIMIT, 1 },
         { ipv6, IPPROTO_IPV6, IPV6_RECVTCLASS, 1 },
