@@ -15,6 +15,7 @@
 
 #include "conntrack.h"
 #include "coverage.h"
+#include "csum.h"
 #include "datapath/bond-map.h"
 #include "datapath/conntrack-action.h"
 #include "datapath/flow-convert.h"
@@ -345,6 +346,37 @@ tunnel_pop(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
     recirculate(dp, batch, thread);
 }
 
+/* Computes the outer checksum of 'packet' anew where libopenvswitch computes it
+ * before it fills in lengths and sequence numbers. */
+static void
+fix_outer_checksum(struct dp_packet *packet, uint32_t tunnel_type)
+{
+    struct udp_header *udp = dp_packet_l4(packet);
+    struct gre_base_hdr *gre = dp_packet_l4(packet);
+    size_t len = dp_packet_l4_size(packet);
+
+    if (tunnel_type == OVS_VPORT_TYPE_GTPU) {
+        const struct ip_header *ip = dp_packet_l3(packet);
+        uint32_t sum = IP_VER(ip->ip_ihl_ver) == 4
+                       ? packet_csum_pseudoheader(dp_packet_l3(packet))
+                       : packet_csum_pseudoheader6(dp_packet_l3(packet));
+
+        udp->udp_csum = 0;
+        udp->udp_csum = csum_finish(csum_continue(sum, udp, len));
+        if (!udp->udp_csum) {
+            udp->udp_csum = htons(0xffff);
+        }
+    } else if ((tunnel_type == OVS_VPORT_TYPE_GRE
+                || tunnel_type == OVS_VPORT_TYPE_IP6GRE)
+               && (gre->flags & htons(GRE_CSUM | GRE_SEQ))
+                  == htons(GRE_CSUM | GRE_SEQ)) {
+        ovs_be16 *field = (ovs_be16 *) (gre + 1);
+
+        *field = 0;
+        *field = csum(gre, len);
+    }
+}
+
 static void
 tunnel_push(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
             const struct ovs_action_push_tnl *data, struct dp_thread *thread)
@@ -366,6 +398,7 @@ tunnel_push(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
     struct port_counters *counters = &thread->counters[port->index];
     struct dp_packet *packet;
     DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
+        fix_outer_checksum(packet, data->tnl_type);
         counter_add(&counters->tx_packets, 1);
         counter_add(&counters->tx_bytes, dp_packet_size(packet));
     }
