@@ -115,7 +115,7 @@ has_valid_checksum(const struct dp_packet *packet)
     const uint8_t *nh = dp_packet_l3(packet);
     size_t l4_len = dp_packet_l4_size(packet);
 
-    return !csum_finish(csum_continue(
+    return !csum_finish(offload_sum(
         pseudo_header_sum(nh, IPPROTO_TCP, l4_len),
         dp_packet_l4(packet), l4_len));
 }
@@ -190,7 +190,7 @@ add_segment(struct coalescer *c, const uint8_t *data, size_t len,
         || tcp_seq(data + l4) != c->next_seq
         || !same_headers(packet, data)
         || !same_tunnel(key, &packet->md.tunnel)
-        || csum_finish(csum_continue(
+        || csum_finish(offload_sum(
                pseudo_header_sum(data + l3, IPPROTO_TCP, len - l4),
                data + l4, len - l4))) {
         return false;

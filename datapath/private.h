@@ -291,6 +291,10 @@ void offload_shift(struct vhost_packet *, int delta);
  * somebody else, right again after its IP addresses have been rewritten. */
 void offload_fix_pseudo_header(struct vhost_packet *);
 
+/* Adds the 'n' bytes at 'data' to 'partial', an Internet checksum's sum that is
+ * not folded yet. */
+uint32_t offload_sum(uint32_t partial, const void *data, size_t n);
+
 /* Computes the checksum that 'vnet' asks for in the frame of 'len' bytes at
  * 'frame'. */
 void offload_finish_csum(uint8_t *frame, size_t len,
