@@ -81,6 +81,7 @@ parse(struct port *port, struct vhost_packet *packet, struct flow_key *key,
       struct flow_parse *parsed, const struct flow_key *last,
       const struct flow_parse *last_parsed, struct dp_thread *thread)
 {
+    packet->user = NULL;
     if (OVS_UNLIKELY(!parse_packet(port, packet, key, parsed))) {
         return PARSED_GENERIC;
     }
