@@ -40,10 +40,13 @@ mgmt_db_libsluicedb_a_SOURCES = \
 	mgmt/db/log-file.c \
 	mgmt/db/log-file.h \
 	mgmt/db/log-text.c \
+	mgmt/db/lookup.c \
+	mgmt/db/lookup.h \
 	mgmt/db/method.c \
 	mgmt/db/monitor.c \
 	mgmt/db/monitor.h \
 	mgmt/db/mutation.c \
+	mgmt/db/query.c \
 	mgmt/db/rbac.c \
 	mgmt/db/reference.c \
 	mgmt/db/remote.c \

@@ -187,7 +187,7 @@ class Names:
         self.error(message.get("error"))
         if method == "convert" and isinstance(message.get("error"), dict):
             # Of whichever row couldn't be converted.
-            message["error"] = {"error": message["error"].get("error")}
+            message["error"] = "<of one of several rows>"
         return message
 
     @staticmethod
@@ -215,6 +215,7 @@ class Names:
             details = ROW.sub("<row>", UUID.sub("<row>", details))
             details = INDEX.sub(r"\1 ...", details)
             details = DANGLING.sub("Table ...", details)
+            details = re.sub(r"of \d+ remaining", "of <n> remaining", details)
         if isinstance(operation, dict) and operation.get("op") == "mutate":
             where = operation.get("where")
             if isinstance(where, list) and not any(
