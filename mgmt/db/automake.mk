@@ -22,7 +22,11 @@ mgmt_db_libsluicedb_a_SOURCES = \
 	mgmt/db/database.c \
 	mgmt/db/database.h \
 	mgmt/db/datum.c \
+	mgmt/db/datum-build.c \
+	mgmt/db/datum-compare.c \
 	mgmt/db/datum-json.c \
+	mgmt/db/datum-private.h \
+	mgmt/db/datum-set.c \
 	mgmt/db/error.c \
 	mgmt/db/execute.c \
 	mgmt/db/execute.h \
