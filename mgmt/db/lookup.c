@@ -252,13 +252,16 @@ lookup_visit(const struct lookup *lookup, const struct table *table,
     union atom key, value;
     struct cursor c;
     struct entry *e;
+    uint32_t hash;
 
     /* Whoever fulfils it has the argument's first element. */
     cursor_first(&c, clause->arg);
     key = cursor_key(&c);
-    value = cursor_value(&c);
-    HMAP_FOR_EACH_WITH_HASH (e, node, hash_element(lookup, &key, &value),
-                             &lookup->entries) {
+    if (type_is_map(&lookup->column->type)) {
+        value = cursor_value(&c);
+    }
+    hash = hash_element(lookup, &key, &value);
+    HMAP_FOR_EACH_WITH_HASH (e, node, hash, &lookup->entries) {
         struct row *row = table_row(table, &e->uuid);
 
         if (row && !cb(row, aux)) {
