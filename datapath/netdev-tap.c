@@ -181,7 +181,7 @@ describe_error(const char *name, int error)
     }
 }
 
-/* --- For port-tap.c ------------------------------------------------------ */
+/* --- For port-tap.c and namesake.c --------------------------------------- */
 
 /* Has the kernel pass us packets with as many offload requests as it can. */
 static void
@@ -216,6 +216,19 @@ netdev_tap_open(const char *name, int *fdp, char **errp)
         *fdp = fcntl(keeper->fd, F_DUPFD_CLOEXEC, 0);
         error = *fdp < 0 ? errno : 0;
     }
+    if (error) {
+        *errp = describe_error(name, error);
+        return error;
+    }
+    set_offloads(name, *fdp);
+    return 0;
+}
+
+int
+netdev_tap_create(const char *name, int *fdp, char **errp)
+{
+    int error = open_tap(name, fdp);
+
     if (error) {
         *errp = describe_error(name, error);
         return error;
