@@ -18,9 +18,16 @@ enum xdp_mode {
 /* The name of a mode in the database. */
 const char *xdp_mode_name(enum xdp_mode);
 
+struct system_options {
+    enum xdp_mode xdp;
+    unsigned int n_rxq;         /* Packet sockets to receive by, 1...
+                                 * SYSTEM_MAX_RXQ. */
+};
+#define SYSTEM_MAX_RXQ 64
+
 /* The options of 'netdev', a device of any type.  Whoever asks opens it by
  * them: from then on they don't change. */
-enum xdp_mode netdev_system_get_xdp_mode(const struct netdev *);
+struct system_options netdev_system_get_options(const struct netdev *);
 
 /* Makes what 'format' says Interface.status:xdp of 'netdev'. */
 void netdev_system_set_xdp_status(struct netdev *, const char *format, ...)

@@ -697,7 +697,7 @@ static int
 device_open_best(struct port *port, struct port_afxdp *device,
                  enum xdp_mode *modep)
 {
-    enum xdp_mode wanted = netdev_system_get_xdp_mode(port->netdev);
+    enum xdp_mode wanted = netdev_system_get_options(port->netdev).xdp;
     int error;
 
     if (wanted != XDP_MODE_BEST_EFFORT) {
