@@ -27,4 +27,8 @@ void datapath_init(const char *rundir, const char *dummy);
 /* Stops the service threads.  All datapaths must have been closed. */
 void datapath_exit(void);
 
+/* Says that the statistics of many ports are going to be asked for, one after
+ * the other, within a second: that costs less if it is known.  Main thread. */
+void datapath_prepare_stats(void);
+
 #endif /* datapath.h */

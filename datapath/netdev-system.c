@@ -13,6 +13,9 @@
  * keeps what it was told last, so the class that is registered here answers
  * from that.
  *
+ * Likewise, a round through the statistics of all ports asks the kernel once:
+ * see link-stats.c.
+ *
  * Likewise, whenever a route, a link or an address changes, libopenvswitch
  * reads the routes anew, and for that all links and addresses.  It may do so
  * for a tenth of the time, no more: with few devices at once, with 5,000 (some
@@ -26,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/link-stats.h"
 #include "netdev-linux-private.h"
 #include "netdev-provider.h"
 #include "netnsid.h"
@@ -64,6 +68,17 @@ netdev_system_update_flags(struct netdev *netdev_, enum netdev_flags off,
                    | (flags & IFF_PROMISC ? NETDEV_PROMISC : 0)
                    | (flags & IFF_LOOPBACK ? NETDEV_LOOPBACK : 0));
     return 0;
+}
+
+/* Implements netdev_class.get_stats() for kernel devices. */
+int
+netdev_system_get_stats(const struct netdev *netdev,
+                        struct netdev_stats *stats)
+{
+    int ifindex = netdev_get_ifindex(netdev);
+
+    return (ifindex > 0 && link_stats_get(ifindex, stats)
+            ? 0 : netdev_linux_class.get_stats(netdev, stats));
 }
 
 /* --- Options ------------------------------------------------------------- */
@@ -263,6 +278,7 @@ netdev_system_register(void)
     class->set_config = system_set_config;
     class->get_config = system_get_config;
     class->get_status = system_get_status;
+    class->get_stats = netdev_system_get_stats;
     class->update_flags = netdev_system_update_flags;
     error = netdev_register_provider(class);
     ovs_assert(!error);

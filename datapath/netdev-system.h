@@ -33,6 +33,8 @@ struct system_options netdev_system_get_options(const struct netdev *);
 void netdev_system_set_xdp_status(struct netdev *, const char *format, ...)
     OVS_PRINTF_FORMAT(2, 3);
 
+/* For netdev_class: see netdev-system.c. */
+int netdev_system_get_stats(const struct netdev *, struct netdev_stats *);
 int netdev_system_update_flags(struct netdev *, enum netdev_flags off,
                                enum netdev_flags on,
                                enum netdev_flags *old_flagsp);

@@ -311,7 +311,7 @@ swap(uint64_t *a, uint64_t *b)
 static int
 tap_get_stats(const struct netdev *netdev, struct netdev_stats *stats)
 {
-    int error = netdev_linux_class.get_stats(netdev, stats);
+    int error = netdev_system_get_stats(netdev, stats);
 
     if (!error) {
         swap(&stats->rx_packets, &stats->tx_packets);
