@@ -2,6 +2,10 @@
 noinst_LIBRARIES += datapath/libdatapath.a
 datapath_libdatapath_a_SOURCES = \
 	datapath/actions.c \
+	datapath/announce.c \
+	datapath/announce.h \
+	datapath/addresses.c \
+	datapath/addresses.h \
 	datapath/atomic.h \
 	datapath/bond-map.c \
 	datapath/bond-map.h \
@@ -31,6 +35,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/meter.c \
 	datapath/meter.h \
 	datapath/microflow.h \
+	datapath/namesake.c \
+	datapath/namesake.h \
 	datapath/netdev-system.c \
 	datapath/netdev-system.h \
 	datapath/netdev-tap.c \

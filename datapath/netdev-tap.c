@@ -217,7 +217,7 @@ describe_error(const char *name, int error)
     }
 }
 
-/* --- For port-tap.c ------------------------------------------------------ */
+/* --- For port-tap.c and namesake.c --------------------------------------- */
 
 /* Has the kernel pass us packets with as many offload requests as it can. */
 static void
@@ -282,6 +282,21 @@ netdev_tap_open(const char *name, int fds[NETDEV_TAP_MAX_QUEUES],
         return error;
     }
     set_offloads(name, keeper->fd);
+    return 0;
+}
+
+int
+netdev_tap_create(const char *name, int *fdp, char **errp)
+{
+    struct keeper keeper;
+    int error = open_tap(name, false, &keeper);
+
+    if (error) {
+        *errp = describe_error(name, error);
+        return error;
+    }
+    *fdp = keeper.fd;
+    set_offloads(name, *fdp);
     return 0;
 }
 

@@ -24,6 +24,11 @@ int netdev_tap_open(const char *name, int fds[NETDEV_TAP_MAX_QUEUES],
                     unsigned int *n, char **errp);
 void netdev_tap_close(const char *name, int fd);
 
+/* Makes a tap device 'name' that is no netdev, and goes when its descriptor,
+ * non-blocking, which is stored in '*fdp', is closed: by closer_close().
+ * Otherwise as netdev_tap_open(). */
+int netdev_tap_create(const char *name, int *fdp, char **errp);
+
 /* Deletes the device 'name', because its port has been deleted by the user (as
  * opposed to: this process ends).  Its queues must have been closed.  Returns
  * at once; the kernel takes some 20 ms, which netdev_tap_open() and

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "datapath/addresses.h"
 #include "datapath/netdev-system.h"
 #include "netdev.h"
 #include "netdev-provider.h"
@@ -112,6 +113,7 @@ dp_port_create(struct datapath *dp, struct netdev *netdev, const char *type,
     port->dp = dp;
     port->number = number;
     port->netdev = netdev_ref(netdev);
+    port->name = xstrdup(netdev_get_name(netdev));
     port->type = xstrdup(type);
     port->class = port_class_for(dp, netdev);
 
@@ -133,6 +135,16 @@ dp_port_create(struct datapath *dp, struct netdev *netdev, const char *type,
     return 0;
 }
 
+/* Called after a grace period. */
+static void
+port_free(struct port *port)
+{
+    index_free(port->index);
+    free(CONST_CAST(char *, port->name));
+    free(CONST_CAST(char *, port->type));
+    free(port);
+}
+
 void
 dp_port_destroy(struct port *port)
 {
@@ -142,8 +154,7 @@ dp_port_destroy(struct port *port)
         vhost_synchronize();
         port->class->close(port);
     }
+    port_addresses_destroy(port);
     netdev_close(port->netdev);
-    index_free(port->index);
-    free(CONST_CAST(char *, port->type));
-    free(port);
+    ovsrcu_postpone(port_free, port);
 }
