@@ -30,6 +30,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/host-stack.h \
 	datapath/kernel-io.c \
 	datapath/kernel-io.h \
+	datapath/link-stats.c \
+	datapath/link-stats.h \
 	datapath/megaflow.c \
 	datapath/megaflow.h \
 	datapath/meter.c \

@@ -7,6 +7,7 @@
 #include <malloc.h>
 
 #include "datapath/closer.h"
+#include "datapath/link-stats.h"
 #include "datapath/netdev-system.h"
 #include "datapath/netdev-tap.h"
 #include "coverage.h"
@@ -171,4 +172,10 @@ datapath_exit(void)
     vhost_exit();
     closer_wait(NULL);          /* Sooner than the process's end would. */
     free(state_dir);
+}
+
+void
+datapath_prepare_stats(void)
+{
+    link_stats_read();
 }

@@ -77,7 +77,7 @@ port_class_for(const struct datapath *dp, const struct netdev *netdev)
     if (netdev_is_vhost(netdev)) {
         return &port_vhost_class;
     }
-    return netdev_system_get_xdp_mode(netdev) != XDP_MODE_OFF
+    return netdev_system_get_options(netdev).xdp != XDP_MODE_OFF
            ? &port_afxdp_class : &port_packet_class;
 }
 
