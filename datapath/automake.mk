@@ -48,6 +48,7 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/program.h \
 	datapath/receive.c \
 	datapath/thread.c \
+	datapath/tracked.c \
 	datapath/transmit.c \
 	datapath/unixctl.c \
 	datapath/upcall-queue.c \

@@ -507,7 +507,8 @@ ensure_hash(struct dp_packet *packet, const struct flow *flow)
 
 void
 generic_run(struct datapath *dp, struct dp_packet *packet,
-            const struct program *program, struct dp_thread *thread)
+            const struct program *program, size_t ofs,
+            struct dp_thread *thread)
 {
     struct dp_packet_batch batch;
     struct flow flow;
@@ -516,8 +517,10 @@ generic_run(struct datapath *dp, struct dp_packet *packet,
     ensure_hash(packet, &flow);
     counter_add(&thread->cache_counters.generic, 1);
     dp_packet_batch_init_packet(&batch, packet);
-    generic_execute(dp, &batch, true, &flow, program->actions,
-                    program->actions_len, thread);
+    generic_execute(dp, &batch, true, &flow,
+                    (const struct nlattr *) ((const char *) program->actions
+                                             + ofs),
+                    program->actions_len - ofs, thread);
 }
 
 void

@@ -97,6 +97,8 @@ upcall_queue_push(struct upcall_queue *queue, const struct port *port,
         if (!pq->n) {
             ovs_list_push_back(&queue->turns, &pq->node);
         }
+        /* A connection may be gone when the packet's turn comes. */
+        packet->md.conn = NULL;
         pq->packets[(pq->first + pq->n) % UPCALL_QUEUE_LIMIT] = packet;
         __atomic_store_n(&pq->n, pq->n + 1, __ATOMIC_RELAXED);
         ok = true;
