@@ -317,7 +317,8 @@ void offload_finish_csum(uint8_t *frame, size_t len,
                          const struct virtio_net_hdr *vnet);
 
 /* Does in software what 'packet' requests, handing the packets that result to
- * 'emit(packet, aux)', one by one; they are gone when it returns. */
+ * 'emit(packet, aux)', one by one; they are there until offload_finish()
+ * returns. */
 void offload_finish(const struct vhost_packet *,
                     void (*emit)(struct vhost_packet *, void *aux), void *aux);
 
