@@ -480,7 +480,7 @@ generic_execute(struct datapath *dp, struct dp_packet_batch *batch,
 
     /* A tunnel's header covers the packet's checksum and its segmentation: do
      * both before it is pushed. */
-    if (first && steal && dp_packet_hwol_tx_l4_checksum(first)
+    if (first && dp_packet_hwol_tx_l4_checksum(first)
         && dp_packet_batch_size(batch) == 1
         && pushes_tunnel(actions, actions_len)) {
         struct finish_aux finish = { aux, first, actions, actions_len };
@@ -488,7 +488,7 @@ generic_execute(struct datapath *dp, struct dp_packet_batch *batch,
 
         view_init(&view, first);
         offload_finish(&view, execute_finished, &finish);
-        dp_packet_delete_batch(batch, true);
+        dp_packet_delete_batch(batch, steal);
         return;
     }
     odp_execute_actions(&aux, batch, steal, actions, actions_len,

@@ -415,8 +415,12 @@ void upcall_miss(struct datapath *, struct dp_packet *packet,
                  const struct flow *flow, struct dp_thread *);
 
 /* Makes upcalls that wait, those of 'port' or whoever's turn it is, as long as
- * 'thread', a service thread, may.  Returns how many. */
+ * 'thread', a service thread, may.  Returns how many.  If none though some of
+ * 'port' wait, it has told handlers; else the caller is to come again. */
 unsigned int upcall_serve(struct port *, struct dp_thread *);
+
+/* Leaves those that wait to handlers. */
+void upcall_leave(struct port *);
 
 /* Returns true if packets from 'port' wait for upcalls. */
 bool upcall_waits(const struct port *);

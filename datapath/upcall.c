@@ -239,8 +239,16 @@ upcall_serve(struct port *port, struct dp_thread *thread)
     thread->upcall_serving = false;
     if (n) {
         transmit_flush(thread);
+    } else if (upcall_waits(port)) {
+        upcall_queue_kick(dp->upcall_queue);
     }
     return n;
+}
+
+void
+upcall_leave(struct port *port)
+{
+    upcall_queue_kick(port->dp->upcall_queue);
 }
 
 unsigned int
