@@ -419,9 +419,6 @@ void upcall_miss(struct datapath *, struct dp_packet *packet,
  * 'port' wait, it has told handlers; else the caller is to come again. */
 unsigned int upcall_serve(struct port *, struct dp_thread *);
 
-/* Leaves those that wait to handlers. */
-void upcall_leave(struct port *);
-
 /* Returns true if packets from 'port' wait for upcalls. */
 bool upcall_waits(const struct port *);
 

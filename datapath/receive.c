@@ -314,8 +314,4 @@ datapath_receive(struct port *port, struct vhost_packet packets[],
 {
     receive_batch(port, packets, n, thread);
     receive_deferred(thread);
-    if (thread->service && upcall_waits(port)) {
-        upcall_serve(port, thread);
-        upcall_leave(port);
-    }
 }
