@@ -591,11 +591,24 @@ vhost_set_etheraddr(struct netdev *netdev_, const struct eth_addr mac)
     return 0;
 }
 
+/* See datapath.h. */
+static __thread const struct netdev *mtu_hidden;
+
+bool
+datapath_hide_mtu(const struct netdev *netdev)
+{
+    mtu_hidden = netdev && netdev_is_vhost(netdev) ? netdev : NULL;
+    return mtu_hidden;
+}
+
 static int
 vhost_get_mtu(const struct netdev *netdev_, int *mtu)
 {
     struct netdev_vhost *netdev = netdev_vhost_cast(netdev_);
 
+    if (netdev_ == mtu_hidden) {
+        return EOPNOTSUPP;
+    }
     ovs_mutex_lock(&netdev->mutex);
     *mtu = netdev->mtu;
     ovs_mutex_unlock(&netdev->mutex);
