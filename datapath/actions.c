@@ -253,6 +253,7 @@ rewrite(struct vhost_packet *packet, const struct program_op *op)
         break;
 
     case OP_OUTPUT:
+    case OP_FILTERED:
     default:
         OVS_NOT_REACHED();
     }
@@ -279,6 +280,13 @@ program_run(const struct program *program, struct port *in,
                 waiting = true;
             } else {
                 port_drop_packet(in, DROP_NO_PORT, packet, thread);
+            }
+        } else if (op->type == OP_FILTERED) {
+            /* The last one. */
+            if (i) {
+                port_drop(in, DROP_FLOOD_FILTER, 1, thread);
+            } else {
+                port_drop_packet(in, DROP_RX_FILTER, packet, thread);
             }
         } else {
             if (waiting) {

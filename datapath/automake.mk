@@ -4,6 +4,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/actions.c \
 	datapath/announce.c \
 	datapath/announce.h \
+	datapath/addresses.c \
+	datapath/addresses.h \
 	datapath/atomic.h \
 	datapath/bond-map.c \
 	datapath/bond-map.h \
@@ -40,6 +42,7 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/netdev-vhost.c \
 	datapath/netdev-vhost.h \
 	datapath/offload.c \
+	datapath/port-afxdp.c \
 	datapath/port-netdev.c \
 	datapath/port-netdev.h \
 	datapath/port-packet.c \
@@ -56,10 +59,12 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/unixctl.c \
 	datapath/upcall-queue.c \
 	datapath/upcall-queue.h \
-	datapath/upcall.c
+	datapath/upcall.c \
+	datapath/xdp-program.c \
+	datapath/xdp-program.h
 # The hot path is worth more inlining than -O2 does.
-datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS) -O3
-DATAPATH_LDADD = datapath/libdatapath.a $(VHOST_LDADD)
+datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS) $(XDP_CFLAGS) -O3
+DATAPATH_LDADD = datapath/libdatapath.a $(VHOST_LDADD) $(XDP_LIBS)
 # Functions of libopenvswitch that ours stand in for: see netdev-system.c and
 # dpif-provider.c.
 WRAP_ROUTE_TABLE = -Wl,--wrap=route_table_run -Wl,--wrap=route_table_wait

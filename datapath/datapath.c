@@ -30,6 +30,7 @@ service_start_cb(struct vhost_thread *vhost_thread)
 {
     struct dp_thread *thread = dp_thread_create(true);
 
+    thread->vhost = vhost_thread;
     thread->index = vhost_thread_index(vhost_thread);
     dp_thread_set(thread);
     return thread;

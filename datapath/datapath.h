@@ -9,7 +9,12 @@
 #ifndef DATAPATH_H
 #define DATAPATH_H 1
 
+#include <limits.h>
 #include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "openvswitch/types.h"
 
 struct netdev;
 
@@ -40,5 +45,58 @@ bool datapath_hide_mtu(const struct netdev *);
 
 /* Stops the service threads.  All datapaths must have been closed. */
 void datapath_exit(void);
+
+/* --- Addresses behind ports ------------------------------------------------ */
+
+/* Gives port 'name' a receive filter: of unicast frames, those to one of the
+ * 'n' addresses 'addrs' leave by it, and no others.  If 'drop_spoofed', it
+ * lets in frames from them alone; otherwise the guest may use others and then
+ * holds them, too.  No filter if 'n' is 0.  Main thread. */
+void datapath_set_rx_filter(const char *name, const struct eth_addr addrs[],
+                            size_t n, bool drop_spoofed);
+
+/* How many addresses the receive filter of port 'name' has; 0 if there is
+ * none.  Main thread. */
+size_t datapath_get_rx_filter(const char *name);
+
+/* A port, or several that are one link, whose device lets in only the unicast
+ * addresses that it is told; and an address that it has been told.  Both are
+ * the daemon's (vswitchd/softmac.c). */
+struct uplink;
+struct uplink_address;
+
+#define UPLINK_NO_ORIGIN UINT_MAX
+
+struct uplink_ops {
+    /* Frames from 'src', with VLAN 'vid' if that is not 0, are to leave by
+     * 'uplink'.  They came in by the port with ID 'origin' (UPLINK_NO_ORIGIN:
+     * by none, the controller sends them).  Returns the address, referenced,
+     * if it is in the filter already, else NULL.  Any thread, in an RCU
+     * read-side critical section; doesn't wait. */
+    struct uplink_address *(*find)(struct uplink *, struct eth_addr src,
+                                   uint16_t vid, unsigned int origin);
+
+    /* The same, and puts the address into the filter: when it returns, frames
+     * to it come in.  Returns NULL if it can't be had. 'name' is the name of
+     * port 'origin'.  Any thread that is offline as far as guests' memory is
+     * concerned; waits for the kernel. */
+    struct uplink_address *(*learn)(struct uplink *, struct eth_addr src,
+                                    uint16_t vid, unsigned int origin,
+                                    const char *name);
+
+    /* Gives back a reference.  Any thread. */
+    void (*unuse)(struct uplink_address *);
+
+    /* There is no port 'origin' any more.  Main thread. */
+    void (*origin_gone)(unsigned int origin);
+};
+
+/* To be called before the first uplink is set. */
+void datapath_set_uplink_ops(const struct uplink_ops *);
+
+/* Makes port 'name' (one of) those of 'uplink', or of none if that is NULL.
+ * Returns false if there is no such port.  'uplink' must live for an RCU grace
+ * period after it has been taken away from its last port.  Main thread. */
+bool datapath_set_uplink(const char *name, struct uplink *);
 
 #endif /* datapath.h */

@@ -547,7 +547,7 @@ vhost_get_stats(const struct netdev *netdev_, struct netdev_stats *stats)
         uint64_t out_drops = 0, in_drops = 0;
 
         port_get_counters(port, &c);
-        for (int i = 0; i < N_DROP_REASONS; i++) {
+        for (int i = 0; i < N_LOSS_REASONS; i++) {
             *(i < N_OUT_REASONS ? &out_drops : &in_drops) += c.drops[i];
         }
         stats->rx_packets = c.rx_packets;

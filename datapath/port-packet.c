@@ -70,31 +70,6 @@ port_packet_cast(struct vhost_source *source)
 
 /* --- Receiving ----------------------------------------------------------- */
 
-/* Puts the VLAN tag that the kernel took out of 'packet' back. */
-static void
-restore_vlan_tag(struct vhost_packet *packet,
-                 const struct tpacket_auxdata *aux)
-{
-    enum { TAG_LEN = KERNEL_TAG_ROOM, MACS_LEN = 12 };
-    uint16_t tag[2] = {
-        htons(aux->tp_status & TP_STATUS_VLAN_TPID_VALID ? aux->tp_vlan_tpid
-                                                         : ETH_P_8021Q),
-        htons(aux->tp_vlan_tci),
-    };
-
-    packet->head -= TAG_LEN;
-    packet->head_len += TAG_LEN;
-    packet->len += TAG_LEN;
-    memmove(packet->head, packet->head + TAG_LEN, MACS_LEN);
-    memcpy(packet->head + MACS_LEN, tag, TAG_LEN);
-    if (packet->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
-        packet->vnet.csum_start += TAG_LEN;
-    }
-    if (packet->vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-        packet->vnet.hdr_len += TAG_LEN;
-    }
-}
-
 /* Receives packet 'i' of 'batch'.  Returns 0, or EAGAIN if there is none, or
  * another positive errno value if there was one that cannot be had. */
 static int
@@ -125,7 +100,11 @@ receive_packet(int fd, struct kernel_batch *batch, unsigned int i)
 
         memcpy(&aux, CMSG_DATA(cmsg), sizeof aux);
         if (aux.tp_status & TP_STATUS_VLAN_VALID) {
-            restore_vlan_tag(&batch->packets[i], &aux);
+            kernel_packet_push_vlan(
+                &batch->packets[i],
+                htons(aux.tp_status & TP_STATUS_VLAN_TPID_VALID
+                      ? aux.tp_vlan_tpid : ETH_P_8021Q),
+                htons(aux.tp_vlan_tci));
         }
     }
     return 0;
@@ -280,24 +259,6 @@ open_socket(int ifindex)
     return fd;
 }
 
-/* The NUMA node of the hardware behind device 'name', -1 if unknown. */
-static int
-device_numa_node(const char *name)
-{
-    char *path = xasprintf("/sys/class/net/%s/device/numa_node", name);
-    FILE *stream = fopen(path, "r");
-    int node = -1;
-
-    free(path);
-    if (stream) {
-        if (fscanf(stream, "%d", &node) != 1) {
-            node = -1;
-        }
-        fclose(stream);
-    }
-    return node;
-}
-
 static int
 port_packet_open(struct port *port, char **errp)
 {
@@ -327,7 +288,7 @@ port_packet_open(struct port *port, char **errp)
         .source = {
             .ops = &port_packet_source_ops,
             .fd = fd,
-            .numa_node = device_numa_node(name),
+            .numa_node = kernel_numa_node(name),
             .name = name,
         },
         .port = port,

@@ -75,6 +75,16 @@ unsigned int
 port_vhost_receive(struct port *port, struct vhost_queue *queue,
                    struct dp_thread *thread, unsigned int budget)
 {
+    unsigned int n_served = 0;
+
+    if (OVS_LIKELY(port) && OVS_UNLIKELY(upcall_waits(port))) {
+        n_served = upcall_serve(port, thread);
+        budget = upcall_room(port, budget);
+        if (!budget) {
+            return n_served;
+        }
+    }
+
     unsigned int n = vhost_receive(queue, thread->packets,
                                    MIN(budget, VHOST_BATCH));
     if (n) {
@@ -98,7 +108,7 @@ port_vhost_receive(struct port *port, struct vhost_queue *queue,
             receive_deferred(thread);
         }
     }
-    return n;
+    return n + n_served;
 }
 
 static int

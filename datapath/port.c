@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "datapath/addresses.h"
+#include "datapath/netdev-system.h"
 #include "netdev.h"
 #include "netdev-provider.h"
 #include "netdev-vport.h"
@@ -74,7 +76,26 @@ port_class_for(const struct datapath *dp, const struct netdev *netdev)
     if (netdev_is_vhost(netdev)) {
         return &port_vhost_class;
     }
-    return &port_packet_class;
+    return netdev_system_get_xdp_mode(netdev) != XDP_MODE_OFF
+           ? &port_afxdp_class : &port_packet_class;
+}
+
+/* Opens 'port' by its class.  Where AF_XDP is not possible packet sockets
+ * are. */
+static int
+port_open(struct port *port, char **errp)
+{
+    int error = port->class->open(port, errp);
+
+    if (error && error != ENODEV && port->class == &port_afxdp_class) {
+        VLOG_WARN("%s; using packet sockets instead", *errp);
+        netdev_system_set_xdp_status(port->netdev, "off (%s)", *errp);
+        free(*errp);
+        *errp = NULL;
+        port->class = &port_packet_class;
+        error = port->class->open(port, errp);
+    }
+    return error;
 }
 
 int
@@ -92,12 +113,13 @@ dp_port_create(struct datapath *dp, struct netdev *netdev, const char *type,
     port->dp = dp;
     port->number = number;
     port->netdev = netdev_ref(netdev);
+    port->name = xstrdup(netdev_get_name(netdev));
     port->type = xstrdup(type);
     port->class = port_class_for(dp, netdev);
 
     if (port->class) {
         char *err = NULL;
-        int error = port->class->open(port, &err);
+        int error = port_open(port, &err);
 
         if (error) {
             VLOG_WARN("%s: cannot add port %s: %s", dp->name,
@@ -113,6 +135,16 @@ dp_port_create(struct datapath *dp, struct netdev *netdev, const char *type,
     return 0;
 }
 
+/* Called after a grace period. */
+static void
+port_free(struct port *port)
+{
+    index_free(port->index);
+    free(CONST_CAST(char *, port->name));
+    free(CONST_CAST(char *, port->type));
+    free(port);
+}
+
 void
 dp_port_destroy(struct port *port)
 {
@@ -122,8 +154,7 @@ dp_port_destroy(struct port *port)
         vhost_synchronize();
         port->class->close(port);
     }
+    port_addresses_destroy(port);
     netdev_close(port->netdev);
-    index_free(port->index);
-    free(CONST_CAST(char *, port->type));
-    free(port);
+    ovsrcu_postpone(port_free, port);
 }

@@ -181,7 +181,8 @@ struct dp_thread {
     struct ovs_list node;           /* In all threads. */
     struct vhost_notifier notifier;
     bool service;                   /* A service thread, not libofproto's: */
-    unsigned int index;             /* the pool's number for it... */
+    const struct vhost_thread *vhost; /* the pool's (else NULL)... */
+    unsigned int index;             /* ...and its number there... */
     clockid_t cpu_clock;            /* ...and its CPU time. */
     _Atomic bool asleep;            /* It waits for events. */
     atomic_llong beat;              /* time_msec() when it was last seen. */
@@ -193,6 +194,7 @@ struct dp_thread {
     struct megaflow *flows[VHOST_BATCH];
     unsigned int n_deferred;
     struct deferred deferred[2 * VHOST_BATCH]; /* Some are cut in two. */
+    unsigned int n_missed;          /* Packets that found no flow. */
 
     /* What it has to send. */
     unsigned int n_outputs;
@@ -213,7 +215,13 @@ struct dp_thread {
     long long int now;              /* time_msec() as of this batch. */
     long long int upcall_credit;    /* Time that it may spend in upcalls, us. */
     long long int upcall_last;      /* time_usec() when that was updated. */
+    long long int upcall_looked;    /* time_usec() when it was last found... */
+    bool upcall_spare;              /* ...that nobody else wants its time. */
+    bool upcall_serving;            /* It is making queued upcalls. */
     unsigned int recirc_depth;
+    unsigned int n_sent;            /* Outputs of dp_packets that were... */
+    unsigned int n_filtered;        /* ...and weren't to be, by a receive
+                                     * filter: see generic.c. */
 };
 
 /* The calling thread's context, made when it asks for the first time. */
@@ -276,6 +284,13 @@ void offload_shift(struct vhost_packet *, int delta);
 /* Makes the checksum field of 'packet', whose checksum is to be finished by
  * somebody else, right again after its IP addresses have been rewritten. */
 void offload_fix_pseudo_header(struct vhost_packet *);
+
+/* Gives 'packet', of which only the frame came, the offload request that its
+ * sender must have made: a TCP or UDP checksum field with the sum of the
+ * pseudo-header alone is one that somebody else was to finish.  (A finished one
+ * of the same value, one in 65,536, comes to no harm: finished again, it stays
+ * as it is.)  Before the packet is parsed. */
+void offload_recognize(struct vhost_packet *);
 
 /* Computes the checksum that 'vnet' asks for in the frame of 'len' bytes at
  * 'frame'. */
@@ -377,6 +392,23 @@ void generic_execute(struct datapath *, struct dp_packet_batch *packets,
  * installs it.  Takes 'packet' over. */
 void upcall_miss(struct datapath *, struct dp_packet *packet,
                  const struct flow *flow, struct dp_thread *);
+
+/* Makes upcalls that wait, those of 'port' or whoever's turn it is, as long as
+ * 'thread', a service thread, may.  Returns how many. */
+unsigned int upcall_serve(struct port *, struct dp_thread *);
+
+/* Returns true if packets from 'port' wait for upcalls. */
+bool upcall_waits(const struct port *);
+
+/* Of 'budget' packets that could be read from 'port': how many should, with
+ * regard to what is waiting for upcalls already. */
+unsigned int upcall_room(const struct port *, unsigned int budget);
+
+/* Learns that of 'n' packets that 'port' received 'n_missed' found no flow. */
+void upcall_note_misses(struct port *, unsigned int n, unsigned int n_missed);
+
+/* Returns true if an upcall for a packet from 'port' would be refused. */
+bool upcall_is_hopeless(const struct port *);
 
 /* Asks libofproto what to do with 'packet' for a userspace action with
  * 'userdata', and does it.  Takes 'packet' over if 'steal'. */

@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "datapath/addresses.h"
 #include "datapath/program.h"
 #include "dp-packet.h"
 #include "flow.h"
@@ -116,20 +117,48 @@ put_aside__(struct vhost_packet *packet, void *aux_)
     deferred->program = aux->program;
 }
 
-/* Puts 'packet' aside: to run 'program', or to find out which. */
+static struct eth_addr
+source_address(const struct vhost_packet *packet)
+{
+    struct eth_addr src;
+
+    memcpy(&src, packet->head + ETH_ADDR_LEN, sizeof src);
+    return src;
+}
+
+/* Puts 'packet' aside: to run 'program', or to find out which.  This is where
+ * a source address that its port hasn't had before comes to. */
 static void
 put_aside(struct port *port, struct vhost_packet *packet,
           const struct program *program, struct dp_thread *thread)
 {
     struct put_aside_aux aux = { port, program, thread };
 
-    if (OVS_LIKELY(packet->len <= GENERIC_MAX_LEN)) {
+    if (!program && !port_allows_source(port, source_address(packet))) {
+        port_drop_packet(port, DROP_SPOOFED, packet, thread);
+    } else if (OVS_LIKELY(packet->len <= GENERIC_MAX_LEN)) {
         put_aside__(packet, &aux);
     } else if (packet->vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE
                && packet->vnet.gso_size < GENERIC_MAX_LEN / 2) {
         offload_split(packet, GENERIC_MAX_LEN, put_aside__, &aux);
     } else {
         port_drop_packet(port, DROP_UNPARSED, packet, thread);
+    }
+}
+
+/* Puts 'packet', which found no flow, aside.  It may yet find one: a wide one,
+ * or one that a packet before it brings. */
+static void
+miss(struct port *port, struct vhost_packet *packet, struct dp_thread *thread)
+{
+    thread->n_missed++;
+    if (OVS_UNLIKELY(upcall_is_hopeless(port))
+        && !megaflow_table_has_wide(&port->dp->flows)) {
+        counter_add(&thread->cache_counters.miss, 1);
+        counter_add(&thread->cache_counters.lost, 1);
+        port_drop_packet(port, DROP_UPCALL_QUEUE, packet, thread);
+    } else {
+        put_aside(port, packet, NULL, thread);
     }
 }
 
@@ -251,10 +280,12 @@ receive_batch(struct port *port, struct vhost_packet packets[],
             }
             act(port, packets, i, end, flows[i], thread);
         } else if (results[i] != PARSED_BAD) {
-            put_aside(port, &packets[i], NULL, thread);
+            miss(port, &packets[i], thread);
         }
         i = end;
     }
+    upcall_note_misses(port, n, thread->n_missed);
+    thread->n_missed = 0;
     transmit_flush(thread);
 }
 
@@ -284,4 +315,7 @@ datapath_receive(struct port *port, struct vhost_packet packets[],
 {
     receive_batch(port, packets, n, thread);
     receive_deferred(thread);
+    if (thread->service && upcall_waits(port)) {
+        upcall_serve(port, thread);
+    }
 }

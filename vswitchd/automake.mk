@@ -24,6 +24,12 @@ vswitchd_sluice_vswitchd_SOURCES = \
 	vswitchd/service-notify.c \
 	vswitchd/service-notify.h \
 	vswitchd/settings.c \
+	vswitchd/softmac.c \
+	vswitchd/softmac.h \
+	vswitchd/softmac-filter.c \
+	vswitchd/softmac-link.c \
+	vswitchd/softmac-table.c \
+	vswitchd/softmac-vlan.c \
 	vswitchd/spanning-tree.c \
 	vswitchd/stats.c \
 	vswitchd/status.c \

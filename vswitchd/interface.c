@@ -458,8 +458,8 @@ iface_open(struct iface *iface)
     iface->port->n_open++;
     iface_write_ofport(iface, row);
     ovsrec_interface_set_error(row, iface->error);
-    iface_opened(iface);
     mark_neighbourhood(iface);
+    iface_opened(iface);
 }
 
 /* Closes 'iface', if it is open. */
@@ -560,6 +560,7 @@ iface_update(struct iface *iface)
         return;
     }
     set_mtu(iface->netdev, row);
+    iface_update_softmac(iface);
     iface_write_ofport(iface, row);
     ovsrec_interface_set_error(row, iface->error);
     iface_peer_changed(iface);
