@@ -254,6 +254,7 @@ rewrite(struct vhost_packet *packet, const struct program_op *op)
 
     case OP_OUTPUT:
     case OP_FILTERED:
+    case OP_SPOOFED:
     default:
         OVS_NOT_REACHED();
     }
@@ -288,6 +289,8 @@ program_run(const struct program *program, struct port *in,
             } else {
                 port_drop_packet(in, DROP_RX_FILTER, packet, thread);
             }
+        } else if (op->type == OP_SPOOFED) {
+            port_drop_packet(in, DROP_SPOOFED, packet, thread);
         } else {
             if (waiting) {
                 packet = make_writable(packet, thread);

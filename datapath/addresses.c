@@ -275,12 +275,12 @@ make_generic(struct program *program)
     program->src_mask = program->dst_mask = eth_addr_zero;
 }
 
-struct program *
-flow_program_create(const struct datapath *dp, const struct flow *flow,
-                    const struct nlattr *actions, size_t actions_len)
+/* Leaves out of 'program' what doesn't take packets like 'flow', which came in
+ * by 'in', and has uplinks know of the rest. */
+static void
+heed_outputs(struct program *program, const struct datapath *dp,
+             const struct flow *flow, const struct port *in)
 {
-    struct program *program = program_create(actions, actions_len);
-    const struct port *in = datapath_port(dp, flow->in_port.odp_port);
     struct frame frame;
     unsigned int n = 0;
 
@@ -304,8 +304,26 @@ flow_program_create(const struct datapath *dp, const struct flow *flow,
     if (program->filtered) {
         program->ops[program->n_ops++].type = OP_FILTERED;
     }
-    if (in && !flow->recirc_id
-        && ovsrcu_get(struct rx_filter *, &in->rx_filter)) {
+}
+
+struct program *
+flow_program_create(const struct datapath *dp, const struct flow *flow,
+                    const struct nlattr *actions, size_t actions_len)
+{
+    struct program *program = program_create(actions, actions_len);
+    const struct port *in = datapath_port(dp, flow->in_port.odp_port);
+    bool first = in && !flow->recirc_id;    /* As 'in' received it. */
+
+    if (first && !port_allows_source(in, flow->dl_src)) {
+        /* A flow from before that was forbidden: packets that find none are
+         * dropped without. */
+        program->generic = false;
+        program->ops[0].type = OP_SPOOFED;
+        program->n_ops = 1;
+    } else {
+        heed_outputs(program, dp, flow, in);
+    }
+    if (first && ovsrcu_get(struct rx_filter *, &in->rx_filter)) {
         program->src_mask = all_bits;
     }
     if (lacks_addresses(program, flow)) {
@@ -395,11 +413,8 @@ port_addresses_changed(struct port *port)
         bool from = key->in_port.odp_port == port->number
                     && !key->recirc_id;
 
-        if (from && !port_allows_source(port, key->dl_src)) {
-            megaflow_remove(flow);
-        } else if (from || outputs_to(ovsrcu_get_protected(struct program *,
-                                                           &flow->program),
-                                      port)) {
+        if (from || outputs_to(ovsrcu_get_protected(struct program *,
+                                                    &flow->program), port)) {
             flow_remake(dp, flow);
         }
     }

@@ -26,6 +26,7 @@ enum program_op_type {
     OP_SET_IPV4,                /* ...IPv4 fields... */
     OP_SET_PORTS,               /* ...TCP, UDP ports. */
     OP_FILTERED,                /* Count: some output was left out. */
+    OP_SPOOFED,                 /* Count: the source is not the port's. */
 };
 
 /* One operation.  'key' has bits only where 'mask' has. */
