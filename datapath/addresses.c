@@ -564,6 +564,6 @@ port_addresses_destroy(struct port *port)
     rx_filter_set(port, NULL);
     ovs_mutex_unlock(&filter_mutex);
     if (uplink_ops) {
-        uplink_ops->origin_gone(port->index);
+        uplink_ops->origin_gone(port->name);
     }
 }

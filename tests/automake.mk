@@ -4,7 +4,7 @@ TESTSUITE_AT = $(wildcard $(srcdir)/tests/*.at)
 GUEST_FILES = tests/guest/make-guest tests/guest/init tests/guest/run \
 	tests/guest/exec
 EXTRA_DIST += $(TESTSUITE_AT) $(wildcard $(srcdir)/tests/db/*) $(GUEST_FILES) tests/foreign tests/functions.sh \
-	tests/lsan.supp tests/sandbox tests/vhost-hangup tests/hugepages.sh
+	tests/lsan.supp tests/sandbox tests/guest/add-files tests/softmac/churn.py tests/vhost-hangup tests/hugepages.sh
 CLEANFILES += tests/package.m4 $(TESTSUITE) tests/testsuite.log \
 	tests/guest/initrd tests/guest/vmlinux tests/guest/bzImage
 DISTCLEANFILES += tests/atconfig
