@@ -443,8 +443,8 @@ port_gained_address(struct port *port, struct eth_addr addr)
     ovs_mutex_unlock(&dp->flows.mutex);
 }
 
-void
-port_note_source(struct port *port, struct eth_addr src)
+static void
+note_source(struct port *port, struct eth_addr src)
 {
     const struct rx_filter *filter = ovsrcu_get(struct rx_filter *,
                                                 &port->rx_filter);
@@ -463,6 +463,16 @@ port_note_source(struct port *port, struct eth_addr src)
     ovs_mutex_unlock(&filter_mutex);
     if (new) {
         port_gained_address(port, src);
+    }
+}
+
+void
+flow_note_source(const struct datapath *dp, const struct flow *flow)
+{
+    struct port *port = datapath_port(dp, flow->in_port.odp_port);
+
+    if (port && !flow->recirc_id) {
+        note_source(port, flow->dl_src);
     }
 }
 

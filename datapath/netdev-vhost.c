@@ -95,9 +95,30 @@ device_changed(struct vhost_device *device OVS_UNUSED, void *netdev_)
     netdev_change_seq_changed(&netdev->up);
 }
 
+/* The guest has just migrated to here and doesn't announce itself. */
+static void
+device_rarp(struct vhost_device *device OVS_UNUSED, const uint8_t mac[6],
+            void *netdev_)
+{
+    struct netdev_vhost *netdev = netdev_;
+    struct eth_addr ea;
+
+    memcpy(&ea, mac, sizeof ea);
+    ovsrcu_quiesce_end();
+    vhost_online();
+    struct port *port = atomic_load_explicit(&netdev->port,
+                                             memory_order_acquire);
+    if (port) {
+        port_vhost_announce(port, ea);
+    }
+    vhost_offline();
+    ovsrcu_quiesce_start();
+}
+
 static const struct vhost_device_ops device_ops = {
     .receive = device_receive,
     .changed = device_changed,
+    .rarp = device_rarp,
 };
 
 /* --- Life -----------------------------------------------------------------*/

@@ -2,7 +2,11 @@
 #include <config.h>
 #include "datapath/private.h"
 
+#include "datapath/addresses.h"
 #include "datapath/netdev-vhost.h"
+#include "datapath/upcall-queue.h"
+#include "dp-packet.h"
+#include "packets.h"
 
 /* The device of 'port', NULL while it is being replaced. */
 static struct vhost_device *
@@ -83,6 +87,21 @@ port_vhost_receive(struct port *port, struct vhost_queue *queue,
         }
     }
     return n;
+}
+
+/* The frame comes in by the port, as if the guest had sent it, so that it goes
+ * where the flows say, is learnt from, and gets into uplinks' filters. */
+void
+port_vhost_announce(struct port *port, struct eth_addr mac)
+{
+    struct dp_packet *packet = dp_packet_new(0);
+
+    compose_rarp(packet, mac);
+    pkt_metadata_init(&packet->md, port->number);
+    if (!port_allows_source(port, mac)
+        || !upcall_queue_push(port->dp->upcall_queue, port, packet)) {
+        dp_packet_delete(packet);
+    }
 }
 
 static int

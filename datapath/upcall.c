@@ -198,19 +198,6 @@ leave_to_handlers(struct datapath *dp, struct dp_packet *packet,
     return true;
 }
 
-/* A source address that a port's receive filter doesn't have yet comes with a
- * packet that finds no flow. */
-static void
-note_source(struct datapath *dp, const struct dp_packet *packet,
-            const struct flow *flow)
-{
-    struct port *in = datapath_port(dp, packet->md.in_port.odp_port);
-
-    if (in && !flow->recirc_id) {
-        port_note_source(in, flow->dl_src);
-    }
-}
-
 void
 upcall_miss(struct datapath *dp, struct dp_packet *packet,
             const struct flow *flow, struct dp_thread *thread)
@@ -222,7 +209,7 @@ upcall_miss(struct datapath *dp, struct dp_packet *packet,
     if (thread->service && leave_to_handlers(dp, packet, thread)) {
         return;
     }
-    note_source(dp, packet, flow);
+    flow_note_source(dp, flow);
     /* What waits to be sent doesn't keep its ports while we are offline. */
     transmit_flush(thread);
     answer_init(&answer);
