@@ -91,8 +91,8 @@ struct uplink_ops {
     /* Gives back a reference.  Any thread. */
     void (*unuse)(struct uplink_address *);
 
-    /* There is no port 'origin' any more.  Main thread. */
-    void (*origin_gone)(unsigned int origin);
+    /* There is no port 'name' any more.  Main thread. */
+    void (*origin_gone)(const char *name);
 };
 
 /* To be called before the first uplink is set. */
