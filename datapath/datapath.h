@@ -43,6 +43,11 @@ void datapath_init(const char *rundir, const char *dummy);
  * has one of them looked at at the end, by netdev_change_seq_changed(). */
 bool datapath_hide_mtu(const struct netdev *);
 
+/* Says that the process is about to end and that another will follow: from now
+ * on, ports that are closed leave behind what their guests need to survive
+ * that. */
+void datapath_prepare_exit(void);
+
 /* Stops the service threads.  All datapaths must have been closed. */
 void datapath_exit(void);
 
