@@ -10,8 +10,8 @@
  * tag. An entry changes only after several notes that contradict it, and none
  * that confirms it: so a flow doesn't take over the steering of another that
  * is alive, and one whose acknowledgements a guest sends now on this CPU, now
- * on that, stays on one queue, in order.  A flow that finds its entry taken goes
- * where its hash says, without one. */
+ * on that, stays on one queue, in order.  A flow that finds its entry taken
+ * goes where its hash says, without one. */
 #include <config.h>
 #include "vhost/device.h"
 #include "vhost/ring.h"

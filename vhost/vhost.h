@@ -259,8 +259,8 @@ int vhost_device_create(const struct vhost_device_config *,
                         struct vhost_device **, char **errp);
 
 /* Disconnects 'device' and frees it and its socket file, and its ring state
- * unless 'keep_state', for the next process to go on with.  When it returns, no
- * function of its ops runs any more.  Main thread, offline. */
+ * unless 'keep_state', for the next process to go on with.  When it returns,
+ * no function of its ops runs any more.  Main thread, offline. */
 void vhost_device_destroy(struct vhost_device *, bool keep_state);
 
 /* A device as it is at one moment, for Interface.status and link state. */

@@ -1027,7 +1027,7 @@ test_full_call(void)
 
 /* --- Several queues --- */
 
-/* Which of 'queues', found in the order in which they are used, a flow goes to. */
+/* Which of 'queues' a flow goes to; they are found as they are used. */
 static int
 queue_of(uint32_t hash, struct vhost_queue *queues[4])
 {
