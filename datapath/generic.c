@@ -17,6 +17,7 @@
 #include "coverage.h"
 #include "csum.h"
 #include "datapath/bond-map.h"
+#include "datapath/coalesce.h"
 #include "datapath/conntrack-action.h"
 #include "datapath/flow-convert.h"
 #include "datapath/meter.h"
@@ -183,7 +184,11 @@ output_one(struct port *port, struct dp_packet *packet,
 
     view->packet = packet;
     view_init(&view->view, packet);
-    if (flow_tnl_dst_is_set(&packet->md.tunnel)) {
+    view->tunnel.key = NULL;
+    view->tunnel.checked = dp_packet_l4_checksum_valid(packet);
+    if (view->tunnel.checked) {
+        view->view.user = &view->tunnel;
+    } else if (flow_tnl_dst_is_set(&packet->md.tunnel)) {
         view->tunnel.key = &packet->md.tunnel;
         view->tunnel.packet_type = packet->packet_type;
         view->tunnel.mark = packet->md.pkt_mark;
@@ -311,6 +316,25 @@ recirc_action(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
     recirculate(dp, batch, thread);
 }
 
+/* Sends 'batch', which it takes over and which came out of a tunnel to 'port',
+ * through the flow cache again, with TCP segments put together. */
+static void
+coalesce_batch(struct port *port, struct dp_packet_batch *batch,
+               struct dp_thread *thread)
+{
+    struct dp_packet *packet;
+
+    thread->recirc_depth++;
+    thread->coalescer->port = port;
+    DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
+        coalesce_receive(thread->coalescer, dp_packet_data(packet),
+                         dp_packet_size(packet), GENERIC_MAX_LEN,
+                         &packet->md.tunnel, packet->packet_type);
+    }
+    dp_packet_delete_batch(batch, true);
+    thread->recirc_depth--;
+}
+
 static void
 tunnel_pop(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
            odp_port_t number, struct dp_thread *thread)
@@ -343,7 +367,11 @@ tunnel_pop(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
         counter_add(&counters->rx_packets, 1);
         counter_add(&counters->rx_bytes, dp_packet_size(packet));
     }
-    recirculate(dp, batch, thread);
+    if (thread->coalescer && !thread->recirc_depth) {
+        coalesce_batch(port, batch, thread);
+    } else {
+        recirculate(dp, batch, thread);
+    }
 }
 
 /* Computes the outer checksum of 'packet' anew where libopenvswitch computes it
@@ -399,6 +427,7 @@ tunnel_push(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
     struct dp_packet *packet;
     DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
         fix_outer_checksum(packet, data->tnl_type);
+        *dp_packet_ol_flags_ptr(packet) |= DP_PACKET_OL_RX_L4_CKSUM_GOOD;
         counter_add(&counters->tx_packets, 1);
         counter_add(&counters->tx_bytes, dp_packet_size(packet));
     }
@@ -545,6 +574,8 @@ execute_finished(struct vhost_packet *view, void *aux_)
     packet->l3_ofs = view->l3_ofs;
     packet->l4_ofs = view->l4_ofs;
     dp_packet_set_rss_hash(packet, dp_packet_get_rss_hash(aux->origin));
+    /* We have just computed it. */
+    *dp_packet_ol_flags_ptr(packet) |= DP_PACKET_OL_RX_L4_CKSUM_GOOD;
     dp_packet_batch_init_packet(&batch, packet);
     odp_execute_actions(&aux->execute, &batch, true, aux->actions,
                         aux->actions_len, execute_action);
@@ -564,10 +595,15 @@ generic_execute(struct datapath *dp, struct dp_packet_batch *batch,
         && dp_packet_batch_size(batch) == 1
         && need_finished_packet(actions, actions_len)) {
         struct finish_aux finish = { aux, first, actions, actions_len };
+        struct coalescer *outer = thread->coalescer;
+        struct coalescer coalescer = { .thread = thread };
         struct vhost_packet view;
 
         view_init(&view, first);
+        thread->coalescer = &coalescer;
         offload_finish(&view, execute_finished, &finish);
+        thread->coalescer = outer;
+        coalesce_flush(&coalescer);
         dp_packet_delete_batch(batch, true);
         return;
     }
