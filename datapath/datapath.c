@@ -7,6 +7,7 @@
 #include <malloc.h>
 
 #include "datapath/closer.h"
+#include "datapath/link-stats.h"
 #include "datapath/netdev-system.h"
 #include "datapath/netdev-tap.h"
 #include "coverage.h"
@@ -34,6 +35,7 @@ service_start_cb(struct vhost_thread *vhost_thread)
 {
     struct dp_thread *thread = dp_thread_create(true);
 
+    thread->vhost = vhost_thread;
     thread->index = vhost_thread_index(vhost_thread);
     dp_thread_set(thread);
     return thread;
@@ -170,4 +172,10 @@ datapath_exit(void)
     vhost_exit();
     closer_wait(NULL);          /* Sooner than the process's end would. */
     free(state_dir);
+}
+
+void
+datapath_prepare_stats(void)
+{
+    link_stats_read();
 }

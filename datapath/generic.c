@@ -16,6 +16,7 @@
 #include "conntrack.h"
 #include "coverage.h"
 #include "csum.h"
+#include "datapath/addresses.h"
 #include "datapath/bond-map.h"
 #include "datapath/coalesce.h"
 #include "datapath/conntrack-action.h"
@@ -216,6 +217,55 @@ drop_batch(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
     dp_packet_delete_batch(batch, steal);
 }
 
+/* Has uplink 'port' know that 'packet' leaves by it. */
+static void
+note_uplink(const struct port *port, const struct dp_packet *packet,
+            struct dp_thread *thread)
+{
+    const struct eth_header *eth = dp_packet_data(packet);
+    const struct vlan_eth_header *vlan = dp_packet_data(packet);
+    uint16_t vid = dp_packet_size(packet) >= VLAN_ETH_HEADER_LEN
+                   && eth_type_vlan(eth->eth_type)
+                   ? vlan_tci_to_vid(vlan->veth_tci) : 0;
+    const struct port *in = datapath_port(port->dp,
+                                          packet->md.in_port.odp_port);
+    bool wait;
+    struct uplink_address *address
+        = uplink_use_now(port, eth->eth_src, vid, in, &wait);
+
+    if (wait) {
+        transmit_flush(thread);
+        vhost_offline();
+        address = uplink_use(port, eth->eth_src, vid, in);
+        vhost_online();
+    }
+    if (address) {
+        uplink_address_unuse(address);
+    }
+}
+
+/* Does what the addresses of 'packet' need before it leaves by port 'number'.
+ * Returns the port, or NULL if the packet is not to leave by it. */
+static struct port *
+check_addresses(const struct datapath *dp, odp_port_t number,
+                const struct dp_packet *packet, struct dp_thread *thread)
+{
+    const struct eth_header *eth = dp_packet_data(packet);
+    struct port *port = datapath_port(dp, number);
+
+    if (port && !port_takes(port, eth->eth_dst)) {
+        thread->n_filtered++;
+        return NULL;
+    }
+    if (port && ovsrcu_get(struct uplink *, &port->uplink)) {
+        note_uplink(port, packet, thread);
+        /* It may have gone meanwhile. */
+        port = datapath_port(dp, number);
+    }
+    thread->n_sent++;
+    return port;
+}
+
 static void
 output(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
        odp_port_t number, struct dp_thread *thread)
@@ -235,7 +285,12 @@ output(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
     }
     dp_packet_batch_apply_cutlen(batch);
     DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
-        output_one(port, packet, thread);
+        port = check_addresses(dp, number, packet, thread);
+        if (port) {
+            output_one(port, packet, thread);
+        } else {
+            dp_packet_delete(packet);
+        }
     }
 }
 
@@ -591,7 +646,7 @@ generic_execute(struct datapath *dp, struct dp_packet_batch *batch,
     struct dp_packet *first = dp_packet_batch_is_empty(batch)
                               ? NULL : batch->packets[0];
 
-    if (first && steal && dp_packet_hwol_tx_l4_checksum(first)
+    if (first && dp_packet_hwol_tx_l4_checksum(first)
         && dp_packet_batch_size(batch) == 1
         && need_finished_packet(actions, actions_len)) {
         struct finish_aux finish = { aux, first, actions, actions_len };
@@ -604,11 +659,23 @@ generic_execute(struct datapath *dp, struct dp_packet_batch *batch,
         offload_finish(&view, execute_finished, &finish);
         thread->coalescer = outer;
         coalesce_flush(&coalescer);
-        dp_packet_delete_batch(batch, true);
+        dp_packet_delete_batch(batch, steal);
         return;
     }
+
+    unsigned int n_sent = thread->n_sent, n_filtered = thread->n_filtered;
     odp_execute_actions(&aux, batch, steal, actions, actions_len,
                         execute_action);
+    if (thread->n_filtered != n_filtered) {
+        const struct port *in = datapath_port(dp, flow->in_port.odp_port);
+
+        if (in) {
+            port_drop(in, thread->n_sent == n_sent ? DROP_RX_FILTER
+                                                   : DROP_FLOOD_FILTER,
+                      1, thread);
+        }
+        thread->n_filtered = n_filtered;
+    }
 }
 
 /* Gives 'packet', with 'flow', the hash that load balancing, groups and queue
@@ -623,7 +690,8 @@ ensure_hash(struct dp_packet *packet, const struct flow *flow)
 
 void
 generic_run(struct datapath *dp, struct dp_packet *packet,
-            const struct program *program, struct dp_thread *thread)
+            const struct program *program, size_t ofs,
+            struct dp_thread *thread)
 {
     struct dp_packet_batch batch;
     struct flow flow;
@@ -632,8 +700,10 @@ generic_run(struct datapath *dp, struct dp_packet *packet,
     ensure_hash(packet, &flow);
     counter_add(&thread->cache_counters.generic, 1);
     dp_packet_batch_init_packet(&batch, packet);
-    generic_execute(dp, &batch, true, &flow, program->actions,
-                    program->actions_len, thread);
+    generic_execute(dp, &batch, true, &flow,
+                    (const struct nlattr *) ((const char *) program->actions
+                                             + ofs),
+                    program->actions_len - ofs, thread);
 }
 
 void

@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "datapath/addresses.h"
+#include "datapath/netdev-system.h"
 #include "netdev.h"
 #include "netdev-provider.h"
 #include "netdev-vport.h"
@@ -75,7 +77,26 @@ port_class_for(const struct datapath *dp, const struct netdev *netdev)
     if (netdev_is_vhost(netdev)) {
         return &port_vhost_class;
     }
-    return &port_packet_class;
+    return netdev_system_get_options(netdev).xdp != XDP_MODE_OFF
+           ? &port_afxdp_class : &port_packet_class;
+}
+
+/* Opens 'port' by its class.  Where AF_XDP is not possible packet sockets
+ * are. */
+static int
+port_open(struct port *port, char **errp)
+{
+    int error = port->class->open(port, errp);
+
+    if (error && error != ENODEV && port->class == &port_afxdp_class) {
+        VLOG_WARN("%s; using packet sockets instead", *errp);
+        netdev_system_set_xdp_status(port->netdev, "off (%s)", *errp);
+        free(*errp);
+        *errp = NULL;
+        port->class = &port_packet_class;
+        error = port->class->open(port, errp);
+    }
+    return error;
 }
 
 int
@@ -99,7 +120,7 @@ dp_port_create(struct datapath *dp, struct netdev *netdev, const char *name,
 
     if (port->class) {
         char *err = NULL;
-        int error = port->class->open(port, &err);
+        int error = port_open(port, &err);
 
         if (error) {
             VLOG_WARN("%s: cannot add port %s: %s", dp->name,
@@ -115,6 +136,16 @@ dp_port_create(struct datapath *dp, struct netdev *netdev, const char *name,
     return 0;
 }
 
+/* Called after a grace period. */
+static void
+port_free(struct port *port)
+{
+    index_free(port->index);
+    free(CONST_CAST(char *, port->name));
+    free(CONST_CAST(char *, port->type));
+    free(port);
+}
+
 void
 dp_port_destroy(struct port *port)
 {
@@ -124,9 +155,7 @@ dp_port_destroy(struct port *port)
         vhost_synchronize();
         port->class->close(port);
     }
+    port_addresses_destroy(port);
     netdev_close(port->netdev);
-    index_free(port->index);
-    free(CONST_CAST(char *, port->name));
-    free(CONST_CAST(char *, port->type));
-    free(port);
+    ovsrcu_postpone(port_free, port);
 }
