@@ -103,6 +103,11 @@ check_PROGRAMS += tests/vhost/test-sleep-model
 tests_vhost_test_sleep_model_SOURCES = tests/vhost/test-sleep-model.c
 tests_vhost_test_sleep_model_LDADD = $(OVS_LDADD)
 
+# Tunnel headers, there and back.
+check_PROGRAMS += tests/datapath/test-tunnel-header
+tests_datapath_test_tunnel_header_SOURCES = tests/datapath/test-tunnel-header.c
+tests_datapath_test_tunnel_header_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
+
 # The compact flow key against libopenvswitch's own parser.
 check_PROGRAMS += tests/datapath/test-flow-key
 tests_datapath_test_flow_key_SOURCES = tests/datapath/test-flow-key.c
