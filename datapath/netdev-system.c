@@ -16,6 +16,7 @@
 
 #include <net/if.h>
 
+#include "datapath/port-qos.h"
 #include "netdev-linux-private.h"
 #include "netdev-provider.h"
 #include "netnsid.h"
@@ -65,6 +66,7 @@ netdev_system_register(void)
     netdev_unregister_provider("system");
     class = netdev_linux_class;
     class.update_flags = netdev_system_update_flags;
+    port_qos_init_class(&class, false);
     error = netdev_register_provider(&class);
     ovs_assert(!error);
 }

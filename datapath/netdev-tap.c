@@ -40,6 +40,7 @@
 #include <unistd.h>
 
 #include "datapath/closer.h"
+#include "datapath/port-qos.h"
 #include "netdev-provider.h"
 #include "netlink.h"
 #include "netlink-socket.h"
@@ -338,6 +339,7 @@ netdev_tap_register(void)
         class->destruct = tap_destruct;
         class->get_stats = tap_get_stats;
         class->update_flags = netdev_system_update_flags;
+        port_qos_init_class(class, false);
 
         /* Packets are for port-tap.c, and tc offload is for devices of
          * others. */

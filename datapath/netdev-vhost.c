@@ -20,6 +20,7 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include "datapath/port-qos.h"
 #include "datapath/private.h"
 #include "dirs.h"
 #include "netdev-provider.h"
@@ -54,9 +55,9 @@ struct netdev_vhost {
                                      * Service threads read it. */
 };
 
-static const struct netdev_class vhostuser_class;
-static const struct netdev_class dpdkvhostuser_class;
-static const struct netdev_class dpdkvhostuserclient_class;
+static struct netdev_class vhostuser_class;
+static struct netdev_class dpdkvhostuser_class;
+static struct netdev_class dpdkvhostuserclient_class;
 
 static struct netdev_vhost *
 netdev_vhost_cast(const struct netdev *netdev)
@@ -598,17 +599,17 @@ netdev_vhost_detach(struct netdev *netdev_)
     .get_status = vhost_get_status,                                     \
     .update_flags = vhost_update_flags
 
-static const struct netdev_class vhostuser_class = {
+static struct netdev_class vhostuser_class = {
     .type = "vhostuser",
     VHOST_CLASS
 };
 
-static const struct netdev_class dpdkvhostuser_class = {
+static struct netdev_class dpdkvhostuser_class = {
     .type = "dpdkvhostuser",
     VHOST_CLASS
 };
 
-static const struct netdev_class dpdkvhostuserclient_class = {
+static struct netdev_class dpdkvhostuserclient_class = {
     .type = "dpdkvhostuserclient",
     VHOST_CLASS
 };
@@ -616,7 +617,12 @@ static const struct netdev_class dpdkvhostuserclient_class = {
 void
 netdev_vhost_register(void)
 {
-    netdev_register_provider(&vhostuser_class);
-    netdev_register_provider(&dpdkvhostuser_class);
-    netdev_register_provider(&dpdkvhostuserclient_class);
+    struct netdev_class *const classes[] = {
+        &vhostuser_class, &dpdkvhostuser_class, &dpdkvhostuserclient_class,
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(classes); i++) {
+        port_qos_init_class(classes[i], true);
+        netdev_register_provider(classes[i]);
+    }
 }

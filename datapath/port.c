@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "datapath/port-qos.h"
 #include "netdev.h"
 #include "netdev-provider.h"
 #include "netdev-vport.h"
@@ -94,6 +95,7 @@ dp_port_create(struct datapath *dp, struct netdev *netdev, const char *type,
     port->netdev = netdev_ref(netdev);
     port->type = xstrdup(type);
     port->class = port_class_for(dp, netdev);
+    port_qos_attach(port);
 
     if (port->class) {
         char *err = NULL;
@@ -122,6 +124,7 @@ dp_port_destroy(struct port *port)
         vhost_synchronize();
         port->class->close(port);
     }
+    port_qos_detach(port);
     netdev_close(port->netdev);
     index_free(port->index);
     free(CONST_CAST(char *, port->type));
