@@ -96,9 +96,25 @@ device_changed(struct vhost_device *device OVS_UNUSED, void *netdev_)
     netdev_change_seq_changed(&netdev->up);
 }
 
+static void
+device_rarp(struct vhost_device *device OVS_UNUSED, const uint8_t mac[6],
+            void *netdev_)
+{
+    struct netdev_vhost *netdev = netdev_;
+
+    /* The mutex keeps the port where it is. */
+    ovs_mutex_lock(&netdev->mutex);
+    struct port *port = atomic_load(&netdev->port);
+    if (port) {
+        upcall_announce(port, mac);
+    }
+    ovs_mutex_unlock(&netdev->mutex);
+}
+
 static const struct vhost_device_ops device_ops = {
     .receive = device_receive,
     .changed = device_changed,
+    .rarp = device_rarp,
 };
 
 /* --- Life -----------------------------------------------------------------*/

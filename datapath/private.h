@@ -432,6 +432,11 @@ void upcall_note_misses(struct port *, unsigned int n, unsigned int n_missed);
 /* Returns true if an upcall for a packet from 'port' would be refused. */
 bool upcall_is_hopeless(const struct port *);
 
+/* Has libofproto broadcast that the guest behind 'port', which couldn't do so
+ * itself after it had moved here, has address 'mac', and learn it.  Any
+ * thread. */
+void upcall_announce(const struct port *port, const uint8_t mac[6]);
+
 /* Asks libofproto what to do with 'packet' for a userspace action with
  * 'userdata', and does it.  Takes 'packet' over if 'steal'. */
 void upcall_action(struct datapath *, struct dp_packet *packet, bool steal,

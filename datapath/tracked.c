@@ -367,6 +367,7 @@ run(const struct program *program, struct port *in, struct group *group,
         case OP_POP_VLAN:
         case OP_SET_ETH:
         case OP_SET_IPV4:
+        case OP_SET_IPV6:
         case OP_SET_PORTS:
         default:
             for (unsigned int j = 0; j < group->n; j++) {

@@ -321,6 +321,23 @@ upcall_miss(struct datapath *dp, struct dp_packet *packet,
 }
 
 void
+upcall_announce(const struct port *port, const uint8_t mac[6])
+{
+    struct eth_addr addr;
+    struct dp_packet *packet = dp_packet_new(0);
+
+    memcpy(addr.ea, mac, sizeof addr.ea);
+    compose_rarp(packet, addr);
+    packet->packet_type = htonl(PT_ETH);
+    pkt_metadata_init(&packet->md, port->number);
+    if (upcall_queue_push(port->dp->upcall_queue, port, packet)) {
+        upcall_queue_kick(port->dp->upcall_queue);
+    } else {
+        dp_packet_delete(packet);
+    }
+}
+
+void
 upcall_action(struct datapath *dp, struct dp_packet *packet, bool steal,
               const struct nlattr *userdata, struct dp_thread *thread)
 {
