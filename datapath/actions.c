@@ -336,6 +336,7 @@ rewrite(struct vhost_packet *packet, const struct program_op *op)
         break;
 
     case OP_OUTPUT:
+    case OP_FILTERED:
     case OP_CT:
     case OP_CT_CLEAR:
     case OP_RECIRC:
@@ -357,12 +358,25 @@ output(struct port *in, odp_port_t number, struct vhost_packet *packet,
     }
 }
 
+static void
+count_filtered(const struct program_op *op, struct port *in,
+               struct vhost_packet *packet, struct dp_thread *thread)
+{
+    if (op->alone) {
+        port_drop_packet(in, DROP_RX_FILTER, packet, thread);
+    } else {
+        port_drop(in, DROP_FLOOD_FILTER, 1, thread);
+    }
+}
+
 void
 program_run_op(const struct program_op *op, struct port *in,
                struct vhost_packet *packet, struct dp_thread *thread)
 {
     if (op->type == OP_OUTPUT) {
         output(in, op->port, packet, thread);
+    } else if (op->type == OP_FILTERED) {
+        count_filtered(op, in, packet, thread);
     } else {
         rewrite(packet, op);
     }
@@ -384,6 +398,8 @@ program_run(const struct program *program, struct port *in,
         if (op->type == OP_OUTPUT) {
             output(in, op->port, packet, thread);
             waiting = true;
+        } else if (op->type == OP_FILTERED) {
+            count_filtered(op, in, packet, thread);
         } else {
             if (waiting) {
                 packet = make_writable(packet, thread);

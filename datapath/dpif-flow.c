@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "datapath/addresses.h"
 #include "datapath/flow-convert.h"
 #include "datapath/program.h"
 #include "dp-packet.h"
@@ -226,11 +227,14 @@ dpif_flow_log_change(const struct match *match, const ovs_u128 *ufid,
 
 /* --- Put, get, delete ------------------------------------------------------ */
 
+/* Gives 'flow' 'program', which it takes over. */
 static int
-flow_modify(struct megaflow *flow, const struct dpif_flow_put *put)
+flow_modify(struct megaflow *flow, const struct dpif_flow_put *put,
+            struct program *program)
     OVS_REQUIRES(flow->table->mutex)
 {
     if (!(put->flags & DPIF_FP_MODIFY)) {
+        program_destroy(program);
         return put->flags & DPIF_FP_CREATE ? EEXIST : EINVAL;
     }
     if (put->stats) {
@@ -240,8 +244,7 @@ flow_modify(struct megaflow *flow, const struct dpif_flow_put *put)
                          ovsrcu_get_protected(struct program *,
                                               &flow->program),
                          put->actions, put->actions_len);
-    megaflow_set_program(flow, program_create(put->actions,
-                                              put->actions_len));
+    flow_set_program(flow, program);
     /* Threads count in arrays of their own, which only they write. */
     return put->flags & DPIF_FP_ZERO_STATS ? EOPNOTSUPP : 0;
 }
@@ -265,13 +268,16 @@ flow_put(struct datapath *dp, const struct dpif_flow_put *put)
         odp_flow_key_hash(&match.flow, sizeof match.flow, &ufid);
     }
 
+    /* Before the lock is taken, since it may have to wait. */
+    struct program *program = flow_program_create(dp, &match.flow,
+                                                  put->actions,
+                                                  put->actions_len);
     ovs_mutex_lock(&dp->flows.mutex);
     struct megaflow *flow = find_flow(dp, put->ufid, &match.flow);
     if (flow) {
-        error = flow_modify(flow, put);
+        error = flow_modify(flow, put, program);
     } else if (put->flags & DPIF_FP_CREATE) {
-        struct program *program = program_create(put->actions,
-                                                 put->actions_len);
+        program_narrow(program, &match.wc);
         error = megaflow_add(&dp->flows, &match, &ufid, program);
         if (error) {
             program_destroy(program);
@@ -280,6 +286,7 @@ flow_put(struct datapath *dp, const struct dpif_flow_put *put)
                                  put->actions_len);
         }
     } else {
+        program_destroy(program);
         error = ENOENT;
     }
     ovs_mutex_unlock(&dp->flows.mutex);

@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "datapath/addresses.h"
 #include "netlink.h"
 #include "odp-util.h"
 #include "packets.h"
@@ -158,7 +159,7 @@ program_create(const struct nlattr *actions, size_t actions_len)
     }
 
     struct program *program = xzalloc(sizeof *program
-                                      + n * sizeof *program->ops);
+                                      + (n + 1) * sizeof *program->ops);
     program->actions = xmemdup(actions, actions_len);
     program->actions_len = actions_len;
     NL_ATTR_FOR_EACH_UNSAFE (a, left, actions, actions_len) {
@@ -185,6 +186,10 @@ void
 program_destroy(struct program *program)
 {
     if (program) {
+        for (unsigned int i = 0; i < program->n_addresses; i++) {
+            uplink_address_unuse(program->addresses[i]);
+        }
+        free(program->addresses);
         free(program->actions);
         free(program);
     }

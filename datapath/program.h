@@ -16,6 +16,7 @@
 #include "openvswitch/types.h"
 
 struct nlattr;
+struct uplink_address;
 
 enum program_op_type {
     OP_OUTPUT,                  /* Send to 'port'. */
@@ -25,6 +26,7 @@ enum program_op_type {
     OP_SET_IPV4,                /* ...IPv4 fields... */
     OP_SET_IPV6,                /* ...IPv6 fields... */
     OP_SET_PORTS,               /* ...TCP, UDP ports. */
+    OP_FILTERED,                /* Count: some output was left out. */
     OP_CT,                      /* Track the connection, as the action that
                                  * begins 'attr_ofs' bytes into the list says. */
     OP_CT_CLEAR,                /* Forget it. */
@@ -56,6 +58,7 @@ struct program_op {
         } ports;
         uint32_t attr_ofs;
         uint32_t recirc_id;
+        bool alone;             /* OP_FILTERED: there is nothing else. */
     };
 };
 
@@ -63,13 +66,23 @@ struct program {
     struct nlattr *actions;     /* The original OVS_ACTION_ATTR_* list... */
     size_t actions_len;         /* ...and its length in bytes. */
     bool generic;               /* 'ops' can't express it. */
+
+    /* See addresses.h. */
+    bool filtered;              /* Receive filters left outputs out. */
+    struct eth_addr src_mask;   /* It is good for packets that have these */
+    struct eth_addr dst_mask;   /* bits of the addresses in common. */
+    unsigned int n_addresses;   /* References that it holds. */
+    struct uplink_address **addresses;
+
     bool tracks;                /* It has OP_CT, OP_CT_CLEAR or OP_RECIRC: see
                                  * tracked.c. */
     unsigned int n_ops;         /* 0 and not generic: drop. */
     struct program_op ops[];
 };
 
-/* Compiles 'actions'.  The caller must free the program with
+/* Compiles 'actions', whatever is behind the ports: flows have theirs from
+ * flow_program_create() (addresses.h).  There is room for one more operation
+ * than it makes.  The caller must free the program with
  * program_destroy(). */
 struct program *program_create(const struct nlattr *actions,
                                size_t actions_len);

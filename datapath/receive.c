@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "datapath/addresses.h"
 #include "datapath/policer.h"
 #include "datapath/program.h"
 #include "dp-packet.h"
@@ -82,6 +83,7 @@ parse(struct port *port, struct vhost_packet *packet, struct flow_key *key,
       const struct flow_parse *last_parsed, uint32_t last_hash,
       struct dp_thread *thread)
 {
+    packet->user = NULL;
     if (OVS_UNLIKELY(!parse_packet(port, packet, key, parsed))) {
         return PARSED_GENERIC;
     }
@@ -126,6 +128,17 @@ put_aside__(struct vhost_packet *packet, void *aux_)
     };
 }
 
+static struct eth_addr
+source_address(const struct vhost_packet *packet)
+{
+    struct eth_addr src;
+
+    memcpy(&src, packet->head + ETH_ADDR_LEN, sizeof src);
+    return src;
+}
+
+/* Puts 'packet' aside: to run 'program', or to find out which.  This is where
+ * a source address that its port hasn't had before comes to. */
 void
 put_aside(struct port *port, struct vhost_packet *packet,
           const struct dp_packet *stand_in, const struct program *program,
@@ -133,7 +146,9 @@ put_aside(struct port *port, struct vhost_packet *packet,
 {
     struct put_aside_aux aux = { port, stand_in, program, thread };
 
-    if (OVS_LIKELY(packet->len <= GENERIC_MAX_LEN)) {
+    if (!program && !port_allows_source(port, source_address(packet))) {
+        port_drop_packet(port, DROP_SPOOFED, packet, thread);
+    } else if (OVS_LIKELY(packet->len <= GENERIC_MAX_LEN)) {
         put_aside__(packet, &aux);
     } else if (packet->vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE
                && packet->vnet.gso_size < GENERIC_MAX_LEN / 2) {

@@ -23,6 +23,7 @@
 #include <errno.h>
 
 #include "coverage.h"
+#include "datapath/addresses.h"
 #include "datapath/dpif-private.h"
 #include "datapath/upcall-queue.h"
 #include "datapath/program.h"
@@ -82,33 +83,17 @@ answer_uninit(struct answer *answer)
     ofpbuf_uninit(&answer->put_actions);
 }
 
-/* Makes an upcall.  Returns 0, ENOSPC if the answer is good for this packet but
- * must not be installed, or another positive errno value. */
-static int
-ask(struct datapath *dp, const struct dp_packet *packet,
-    const struct flow *flow, ovs_u128 *ufid, enum dpif_upcall_type type,
-    const struct nlattr *userdata, struct answer *answer)
+/* Makes the program of the answer.  That may have to wait until an uplink's
+ * filter lets in what the program sends. */
+static struct program *
+make_program(const struct datapath *dp, const struct flow *flow,
+             const struct ofpbuf *actions)
 {
-    bool miss = type == DPIF_UC_MISS;
-    int error;
-
-    COVERAGE_INC(datapath_upcall);
     vhost_offline();
-    if (fat_rwlock_tryrdlock(&dp->upcall_rwlock)) {
-        COVERAGE_INC(datapath_upcall_disabled);
-        error = EBUSY;
-    } else {
-        error = dp->upcall_cb
-                ? dp->upcall_cb(packet, flow, ufid, datapath_pmd_id(dp), type,
-                                userdata, &answer->actions,
-                                miss ? &answer->wc : NULL,
-                                miss ? &answer->put_actions : NULL,
-                                dp->upcall_aux)
-                : ENODEV;
-        fat_rwlock_unlock(&dp->upcall_rwlock);
-    }
+    struct program *program = flow_program_create(dp, flow, actions->data,
+                                                  actions->size);
     vhost_online();
-    return error;
+    return program;
 }
 
 /* Installs the answer for packets like 'flow'. */
@@ -121,7 +106,8 @@ install(struct datapath *dp, const struct flow *flow, const ovs_u128 *ufid,
     struct match match = { .flow = *flow, .wc = answer->wc };
 
     dpif_flow_mask_vlan(&match);
-    struct program *program = program_create(actions->data, actions->size);
+    struct program *program = make_program(dp, flow, actions);
+    program_narrow(program, &match.wc);
     ovs_mutex_lock(&dp->flows.mutex);
     int error = megaflow_add(&dp->flows, &match, ufid, program);
     ovs_mutex_unlock(&dp->flows.mutex);
@@ -138,6 +124,55 @@ install(struct datapath *dp, const struct flow *flow, const ovs_u128 *ufid,
         dpif_flow_log_change(&match, ufid, NULL, actions->data,
                              actions->size);
     }
+}
+
+/* Makes an upcall.  Returns 0, ENOSPC if the answer is good for this packet but
+ * must not be installed, or another positive errno value. */
+static int
+ask(struct datapath *dp, const struct dp_packet *packet,
+    const struct flow *flow, ovs_u128 *ufid, enum dpif_upcall_type type,
+    const struct nlattr *userdata, struct answer *answer)
+    OVS_REQ_RDLOCK(dp->upcall_rwlock)
+{
+    bool miss = type == DPIF_UC_MISS;
+
+    COVERAGE_INC(datapath_upcall);
+    if (!dp->upcall_cb) {
+        return ENODEV;
+    }
+    vhost_offline();
+    int error = dp->upcall_cb(packet, flow, ufid, datapath_pmd_id(dp), type,
+                              userdata, &answer->actions,
+                              miss ? &answer->wc : NULL,
+                              miss ? &answer->put_actions : NULL,
+                              dp->upcall_aux);
+    vhost_online();
+    return error;
+}
+
+/* Asks libofproto what to do with 'packet' and, for a miss, installs the
+ * answer.  Returns 0 or a positive errno value.
+ *
+ * Both in one: when libofproto has disabled upcalls, it counts on it that all
+ * flows that it knows of are there, to be deleted. */
+static int
+ask_and_install(struct datapath *dp, const struct dp_packet *packet,
+                const struct flow *flow, enum dpif_upcall_type type,
+                const struct nlattr *userdata, struct answer *answer)
+{
+    ovs_u128 ufid;
+
+    odp_flow_key_hash(flow, sizeof *flow, &ufid);
+    if (fat_rwlock_tryrdlock(&dp->upcall_rwlock)) {
+        COVERAGE_INC(datapath_upcall_disabled);
+        return EBUSY;
+    }
+    int error = ask(dp, packet, flow, &ufid, type, userdata, answer);
+    if (!error && type == DPIF_UC_MISS) {
+        install(dp, flow, &ufid, answer);
+    }
+    fat_rwlock_unlock(&dp->upcall_rwlock);
+    return error == ENOSPC ? 0 : error;
 }
 
 static void
@@ -283,12 +318,24 @@ upcall_is_hopeless(const struct port *port)
            >= UPCALL_QUEUE_LIMIT;
 }
 
+/* A source address that a port's receive filter doesn't have yet comes with a
+ * packet that finds no flow. */
+static void
+note_source(struct datapath *dp, const struct dp_packet *packet,
+            const struct flow *flow)
+{
+    struct port *in = datapath_port(dp, packet->md.in_port.odp_port);
+
+    if (in && !flow->recirc_id) {
+        port_note_source(in, flow->dl_src);
+    }
+}
+
 void
 upcall_miss(struct datapath *dp, struct dp_packet *packet,
             const struct flow *flow, struct dp_thread *thread)
 {
     struct answer answer;
-    ovs_u128 ufid;
 
     if (!thread->upcall_serving) {
         counter_add(&thread->cache_counters.miss, 1);
@@ -296,20 +343,17 @@ upcall_miss(struct datapath *dp, struct dp_packet *packet,
             return;
         }
     }
+    note_source(dp, packet, flow);
+    /* What waits to be sent doesn't keep its ports while we are offline. */
+    transmit_flush(thread);
     answer_init(&answer);
     memset(&answer.wc, 0, sizeof answer.wc);
-    odp_flow_key_hash(flow, sizeof *flow, &ufid);
-
-    int error = ask(dp, packet, flow, &ufid, DPIF_UC_MISS, NULL, &answer);
-    if (error && error != ENOSPC) {
+    if (ask_and_install(dp, packet, flow, DPIF_UC_MISS, NULL, &answer)) {
         count_lost(dp, packet, thread);
         dp_packet_delete(packet);
     } else {
-        if (!error) {
-            install(dp, flow, &ufid, &answer);
-        }
-
         struct dp_packet_batch batch;
+
         dp_packet_batch_init_packet(&batch, packet);
         generic_execute(dp, &batch, true, flow, answer.actions.data,
                         answer.actions.size, thread);
@@ -321,37 +365,17 @@ upcall_miss(struct datapath *dp, struct dp_packet *packet,
 }
 
 void
-upcall_announce(const struct port *port, const uint8_t mac[6])
-{
-    struct eth_addr addr;
-    struct dp_packet *packet = dp_packet_new(0);
-
-    memcpy(addr.ea, mac, sizeof addr.ea);
-    compose_rarp(packet, addr);
-    packet->packet_type = htonl(PT_ETH);
-    pkt_metadata_init(&packet->md, port->number);
-    if (upcall_queue_push(port->dp->upcall_queue, port, packet)) {
-        upcall_queue_kick(port->dp->upcall_queue);
-    } else {
-        dp_packet_delete(packet);
-    }
-}
-
-void
 upcall_action(struct datapath *dp, struct dp_packet *packet, bool steal,
               const struct nlattr *userdata, struct dp_thread *thread)
 {
     struct answer answer;
     struct flow flow;
-    ovs_u128 ufid;
 
+    transmit_flush(thread);
     answer_init(&answer);
     flow_extract(packet, &flow);
-    odp_flow_key_hash(&flow, sizeof flow, &ufid);
-
-    int error = ask(dp, packet, &flow, &ufid, DPIF_UC_ACTION, userdata,
-                    &answer);
-    if (!error || error == ENOSPC) {
+    if (!ask_and_install(dp, packet, &flow, DPIF_UC_ACTION, userdata,
+                         &answer)) {
         struct dp_packet_batch batch;
 
         dp_packet_batch_init_packet(&batch, packet);

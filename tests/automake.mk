@@ -4,7 +4,8 @@ TESTSUITE_AT = $(wildcard $(srcdir)/tests/*.at)
 GUEST_FILES = tests/guest/make-guest tests/guest/init tests/guest/run \
 	tests/guest/exec
 EXTRA_DIST += $(TESTSUITE_AT) $(wildcard $(srcdir)/tests/db/*) $(GUEST_FILES) tests/foreign tests/functions.sh \
-	tests/lsan.supp tests/sandbox tests/vhost-hangup tests/hugepages.sh
+	tests/lsan.supp tests/sandbox tests/vhost-hangup tests/hugepages.sh \
+	tests/learning-controller.py
 CLEANFILES += tests/package.m4 $(TESTSUITE) tests/testsuite.log \
 	tests/guest/initrd tests/guest/vmlinux tests/guest/bzImage
 DISTCLEANFILES += tests/atconfig
@@ -36,7 +37,7 @@ distclean-local::
 foreign: foreign/stamp
 
 # TESTSUITEFLAGS: -jN, test numbers, -k KEYWORD, -v, -d (keep directories)...
-check-local: all $(check_PROGRAMS) $(TESTSUITE) tests/atlocal \
+check-local: all $(check_PROGRAMS) $(check_DATA) $(TESTSUITE) tests/atlocal \
 		tests/guest/initrd tests/fuzz/db-fuzz
 	$(srcdir)/tests/sandbox bash $(TESTSUITE) -C tests $(TESTSUITEFLAGS)
 clean-local::
