@@ -340,6 +340,7 @@ rewrite(struct vhost_packet *packet, const struct program_op *op)
     case OP_CT:
     case OP_CT_CLEAR:
     case OP_RECIRC:
+    case OP_SPOOFED:
     default:
         OVS_NOT_REACHED();
     }
@@ -377,6 +378,8 @@ program_run_op(const struct program_op *op, struct port *in,
         output(in, op->port, packet, thread);
     } else if (op->type == OP_FILTERED) {
         count_filtered(op, in, packet, thread);
+    } else if (op->type == OP_SPOOFED) {
+        port_drop_packet(in, DROP_SPOOFED, packet, thread);
     } else {
         rewrite(packet, op);
     }
@@ -400,6 +403,8 @@ program_run(const struct program *program, struct port *in,
             waiting = true;
         } else if (op->type == OP_FILTERED) {
             count_filtered(op, in, packet, thread);
+        } else if (op->type == OP_SPOOFED) {
+            port_drop_packet(in, DROP_SPOOFED, packet, thread);
         } else {
             if (waiting) {
                 packet = make_writable(packet, thread);

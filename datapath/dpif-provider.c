@@ -588,9 +588,10 @@ static int
 provider_recv(struct dpif *dpif, uint32_t handler_id OVS_UNUSED,
               struct dpif_upcall *upcall, struct ofpbuf *buf)
 {
-    struct dp_packet *packet
-        = upcall_queue_pop(dpif_datapath(dpif)->upcall_queue);
-    return packet ? dpif_flow_make_upcall(packet, upcall, buf) : EAGAIN;
+    struct datapath *dp = dpif_datapath(dpif);
+    struct dp_packet *packet = upcall_queue_pop(dp->upcall_queue);
+
+    return packet ? dpif_flow_make_upcall(dp, packet, upcall, buf) : EAGAIN;
 }
 
 static void

@@ -134,6 +134,7 @@ void datapath_set_threads(const char *cpu_mask, unsigned int n_threads);
 
 /* Directory for the ring state of vhost-user devices. */
 const char *datapath_state_dir(void);
+bool datapath_is_exiting(void);
 
 /* Calls 'cb' for every datapath.  Main thread. */
 void datapath_for_each(void (*cb)(struct datapath *, void *aux), void *aux);

@@ -31,6 +31,7 @@ enum program_op_type {
                                  * begins 'attr_ofs' bytes into the list says. */
     OP_CT_CLEAR,                /* Forget it. */
     OP_RECIRC,                  /* Look up again with 'recirc_id'. */
+    OP_SPOOFED,                 /* Count: the source is not the port's. */
 };
 
 /* One operation.  'key' has bits only where 'mask' has. */

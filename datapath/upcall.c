@@ -318,19 +318,6 @@ upcall_is_hopeless(const struct port *port)
            >= UPCALL_QUEUE_LIMIT;
 }
 
-/* A source address that a port's receive filter doesn't have yet comes with a
- * packet that finds no flow. */
-static void
-note_source(struct datapath *dp, const struct dp_packet *packet,
-            const struct flow *flow)
-{
-    struct port *in = datapath_port(dp, packet->md.in_port.odp_port);
-
-    if (in && !flow->recirc_id) {
-        port_note_source(in, flow->dl_src);
-    }
-}
-
 void
 upcall_miss(struct datapath *dp, struct dp_packet *packet,
             const struct flow *flow, struct dp_thread *thread)
@@ -343,7 +330,7 @@ upcall_miss(struct datapath *dp, struct dp_packet *packet,
             return;
         }
     }
-    note_source(dp, packet, flow);
+    flow_note_source(dp, flow);
     /* What waits to be sent doesn't keep its ports while we are offline. */
     transmit_flush(thread);
     answer_init(&answer);
