@@ -578,9 +578,9 @@ provider_recv_set(struct dpif *dpif, bool enable)
 
 /* All handlers take from one queue. */
 static int
-provider_handlers_set(struct dpif *dpif OVS_UNUSED,
-                      uint32_t n_handlers OVS_UNUSED)
+provider_handlers_set(struct dpif *dpif, uint32_t n_handlers OVS_UNUSED)
 {
+    upcall_queue_forget_takers(dpif_datapath(dpif)->upcall_queue);
     return 0;
 }
 
@@ -589,8 +589,16 @@ provider_recv(struct dpif *dpif, uint32_t handler_id OVS_UNUSED,
               struct dpif_upcall *upcall, struct ofpbuf *buf)
 {
     struct datapath *dp = dpif_datapath(dpif);
-    struct dp_packet *packet = upcall_queue_pop(dp->upcall_queue);
 
+    /* A handler takes some packets, until there are no more or it has enough,
+     * and then deals with them: if there were no more the last time, it has
+     * done so. */
+    static __thread bool taking;
+    if (!taking) {
+        upcall_queue_done(dp->upcall_queue);
+    }
+    struct dp_packet *packet = upcall_queue_pop(dp->upcall_queue);
+    taking = packet != NULL;
     return packet ? dpif_flow_make_upcall(dp, packet, upcall, buf) : EAGAIN;
 }
 

@@ -30,6 +30,7 @@
 #include <string.h>
 
 #include "datapath/link-stats.h"
+#include "datapath/port-qos.h"
 #include "netdev-linux-private.h"
 #include "netdev-provider.h"
 #include "netnsid.h"
@@ -280,6 +281,7 @@ netdev_system_register(void)
     class->get_status = system_get_status;
     class->get_stats = netdev_system_get_stats;
     class->update_flags = netdev_system_update_flags;
+    port_qos_init_class(class, false);
     error = netdev_register_provider(class);
     ovs_assert(!error);
 }

@@ -42,6 +42,7 @@
 #include <unistd.h>
 
 #include "datapath/closer.h"
+#include "datapath/port-qos.h"
 #include "netdev-provider.h"
 #include "netlink.h"
 #include "netlink-socket.h"
@@ -491,6 +492,7 @@ netdev_tap_register(void)
         class->get_config = tap_get_config;
         class->get_stats = tap_get_stats;
         class->update_flags = netdev_system_update_flags;
+        port_qos_init_class(class, false);
 
         /* Packets are for port-tap.c, and tc offload is for devices of
          * others. */
