@@ -34,6 +34,10 @@ void datapath_init(const char *rundir, const char *dummy);
 /* Stops the service threads.  All datapaths must have been closed. */
 void datapath_exit(void);
 
+/* Says that the statistics of many ports are going to be asked for, one after
+ * the other, within a second: that costs less if it is known.  Main thread. */
+void datapath_prepare_stats(void);
+
 /* --- Addresses behind ports ------------------------------------------------ */
 
 /* Gives port 'name' a receive filter: of unicast frames, those to one of the

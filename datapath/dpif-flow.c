@@ -58,6 +58,16 @@ flow_from_key(const struct nlattr *key, size_t key_len, struct flow *flow,
                               | CS_SRC_NAT | CS_DST_NAT) ? EINVAL : 0;
 }
 
+void
+dpif_flow_mask_vlan(struct match *match)
+{
+    if (!match->flow.vlans[0].tci) {
+        match->wc.masks.vlans[0].tci = OVS_BE16_MAX;
+    } else if (!match->wc.masks.vlans[0].tci) {
+        match->wc.masks.vlans[0].tci = htons(VLAN_VID_MASK | VLAN_CFI);
+    }
+}
+
 static int
 match_from_put(const struct dpif_flow_put *put, struct match *match)
 {
@@ -81,10 +91,7 @@ match_from_put(const struct dpif_flow_put *put, struct match *match)
                      "exactly");
         return EINVAL;
     }
-    /* As upcall.c does with what an upcall answers. */
-    if (!match->wc.masks.vlans[0].tci) {
-        match->wc.masks.vlans[0].tci = htons(VLAN_VID_MASK | VLAN_CFI);
-    }
+    dpif_flow_mask_vlan(match);
     return 0;
 }
 
@@ -169,8 +176,14 @@ dpif_flow_log_change(const struct match *match, const ovs_u128 *ufid,
                      size_t actions_len)
 {
     static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(600, 600);
-    const struct vlog_module *module = vlog_module_from_name("dpif_netdev");
+    static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
+    static const struct vlog_module *module;
 
+    /* Found by comparing all names. */
+    if (ovsthread_once_start(&once)) {
+        module = vlog_module_from_name("dpif_netdev");
+        ovsthread_once_done(&once);
+    }
     if (!module || !vlog_is_enabled(module, VLL_DBG)
         || vlog_should_drop(module, VLL_DBG, &rl)) {
         return;

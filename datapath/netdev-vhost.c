@@ -11,7 +11,10 @@
  *
  * The device is made when it is configured, so that a bad path is an error of
  * the interface's; what it receives goes nowhere until the datapath has a port
- * for it. */
+ * for it.
+ *
+ * With options:netdev=true the kernel gets a network device of the same name:
+ * namesake.c. */
 #include <config.h>
 #include "datapath/netdev-vhost.h"
 
@@ -20,6 +23,8 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include "datapath/announce.h"
+#include "datapath/namesake.h"
 #include "datapath/private.h"
 #include "dirs.h"
 #include "netdev-provider.h"
@@ -40,6 +45,7 @@ struct vhost_options {
     bool connect;
     int uid, gid, mode;
     unsigned int queue_pairs;
+    bool netdev;
 };
 
 struct netdev_vhost {
@@ -52,6 +58,8 @@ struct netdev_vhost {
     enum netdev_flags flags;
     struct port *_Atomic port;      /* Whose packets it receives, or NULL.
                                      * Service threads read it. */
+    struct announcement announcement; /* Of the guest, after migration. */
+    struct namesake *namesake;      /* Or NULL. */
 };
 
 static const struct netdev_class vhostuser_class;
@@ -95,24 +103,15 @@ device_changed(struct vhost_device *device OVS_UNUSED, void *netdev_)
     netdev_change_seq_changed(&netdev->up);
 }
 
-/* The guest has just migrated to here and doesn't announce itself. */
 static void
-device_rarp(struct vhost_device *device OVS_UNUSED, const uint8_t mac[6],
+device_rarp(struct vhost_device *device OVS_UNUSED, const uint8_t mac_[6],
             void *netdev_)
 {
     struct netdev_vhost *netdev = netdev_;
-    struct eth_addr ea;
+    struct eth_addr mac;
 
-    memcpy(&ea, mac, sizeof ea);
-    ovsrcu_quiesce_end();
-    vhost_online();
-    struct port *port = atomic_load_explicit(&netdev->port,
-                                             memory_order_acquire);
-    if (port) {
-        port_vhost_announce(port, ea);
-    }
-    vhost_offline();
-    ovsrcu_quiesce_start();
+    memcpy(&mac, mac_, sizeof mac);
+    announcement_request(&netdev->announcement, mac);
 }
 
 static const struct vhost_device_ops device_ops = {
@@ -120,6 +119,64 @@ static const struct vhost_device_ops device_ops = {
     .changed = device_changed,
     .rarp = device_rarp,
 };
+
+/* --- The network device of the same name ----------------------------------*/
+
+/* Has 'port', the device's, show its packets to whoever listens. */
+static void
+port_set_listener(struct port *port, struct namesake *namesake)
+{
+    if (port) {
+        atomic_store(&port->listener,
+                     namesake && namesake_is_heard(namesake) ? namesake
+                                                             : NULL);
+    }
+}
+
+/* The namesake has another MTU, or other listeners. */
+static void
+namesake_changed(void *netdev_)
+{
+    struct netdev_vhost *netdev = netdev_;
+
+    ovs_mutex_lock(&netdev->mutex);
+    int mtu = namesake_get_mtu(netdev->namesake);
+    bool changed = mtu != netdev->mtu;
+    netdev->mtu = mtu;
+    port_set_listener(netdev->port, netdev->namesake);
+    ovs_mutex_unlock(&netdev->mutex);
+    if (changed) {
+        netdev_change_seq_changed(&netdev->up);
+    }
+}
+
+static void
+remove_namesake(struct netdev_vhost *netdev)
+{
+    if (netdev->namesake) {
+        port_set_listener(netdev->port, NULL);
+        vhost_synchronize();
+        namesake_destroy(netdev->namesake);
+        netdev->namesake = NULL;
+    }
+}
+
+/* Makes or removes the network device of the same name.  The port works
+ * without it: that it can't be made is told in '*errp', but is no error. */
+static void
+set_namesake(struct netdev_vhost *netdev, bool want, char **errp)
+    OVS_REQUIRES(netdev->mutex)
+{
+    if (!want) {
+        remove_namesake(netdev);
+    } else if (!netdev->namesake
+               && !namesake_create(netdev_get_name(&netdev->up),
+                                   namesake_changed, netdev,
+                                   &netdev->namesake, errp)) {
+        namesake_set_mtu(netdev->namesake, netdev->mtu);
+        port_set_listener(netdev->port, netdev->namesake);
+    }
+}
 
 /* --- Life -----------------------------------------------------------------*/
 
@@ -140,6 +197,7 @@ vhost_construct(struct netdev *netdev_)
     eth_addr_random(&netdev->mac);
     netdev->mtu = ETH_PAYLOAD_MAX;
     netdev->flags = NETDEV_UP;
+    announcement_init(&netdev->announcement, &netdev->port);
     return 0;
 }
 
@@ -151,6 +209,8 @@ vhost_destruct(struct netdev *netdev_)
     if (netdev->device) {
         vhost_device_destroy(netdev->device);
     }
+    remove_namesake(netdev);
+    announcement_destroy(&netdev->announcement);
     free(netdev->options.path);
     ovs_mutex_destroy(&netdev->mutex);
 }
@@ -195,7 +255,7 @@ option_exists(const char *key)
 {
     static const char *const keys[] = {
         "vhost-server-path", "vhost-socket-path", "vhost-socket-owner",
-        "vhost-socket-group", "vhost-socket-mode", "queues",
+        "vhost-socket-group", "vhost-socket-mode", "queues", "netdev",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
@@ -262,6 +322,7 @@ parse_options(const struct netdev *netdev, const struct smap *args,
                           netdev_get_name(netdev), smap_get(args, "queues"));
         return EINVAL;
     }
+    options->netdev = smap_get_bool(args, "netdev", false);
     options->mode = -1;
     if (mode && (!str_to_int(mode, 8, &options->mode) || options->mode < 0
                  || options->mode > 0777)) {
@@ -316,6 +377,7 @@ set_device(struct netdev_vhost *netdev, struct vhost_options *options,
         .gid = options->gid,
         .mode = options->mode,
         .max_queue_pairs = options->queue_pairs,
+        .mtu = netdev->mtu,
         .state_dir = datapath_state_dir(),
         .pool = datapath_pool(),
         .ops = &device_ops,
@@ -352,10 +414,14 @@ vhost_set_config(struct netdev *netdev_, const struct smap *args, char **errp)
         return error;
     }
     ovs_mutex_lock(&netdev->mutex);
+    bool want_namesake = options.netdev;
     if (netdev->device && options_equal(&options, &netdev->options)) {
         free(options.path);
     } else {
         error = set_device(netdev, &options, errp);
+    }
+    if (!error) {
+        set_namesake(netdev, want_namesake, errp);
     }
     ovs_mutex_unlock(&netdev->mutex);
     netdev_change_seq_changed(netdev_);
@@ -545,10 +611,14 @@ vhost_set_mtu(struct netdev *netdev_, int mtu)
         return EINVAL;
     }
     ovs_mutex_lock(&netdev->mutex);
-    netdev->mtu = mtu;
+    int error = (netdev->namesake ? namesake_set_mtu(netdev->namesake, mtu)
+                                  : 0);
+    if (!error) {
+        netdev->mtu = mtu;
+    }
     ovs_mutex_unlock(&netdev->mutex);
     netdev_change_seq_changed(netdev_);
-    return 0;
+    return error;
 }
 
 static int
@@ -580,6 +650,7 @@ netdev_vhost_attach(struct netdev *netdev_, struct port *port)
 
     ovs_mutex_lock(&netdev->mutex);
     atomic_store(&netdev->port, port);
+    port_set_listener(port, netdev->namesake);
     struct vhost_device *device = netdev->device;
     ovs_mutex_unlock(&netdev->mutex);
     return device;
@@ -600,8 +671,22 @@ netdev_vhost_detach(struct netdev *netdev_)
 
 /* --- Registration -----------------------------------------------------------------*/
 
+static void
+vhost_run(const struct netdev_class *class OVS_UNUSED)
+{
+    announcements_run();
+}
+
+static void
+vhost_wait(const struct netdev_class *class OVS_UNUSED)
+{
+    announcements_wait();
+}
+
 #define VHOST_CLASS                                                     \
     .is_pmd = true,                                                     \
+    .run = vhost_run,                                                   \
+    .wait = vhost_wait,                                                 \
     .alloc = vhost_alloc,                                               \
     .construct = vhost_construct,                                       \
     .destruct = vhost_destruct,                                         \

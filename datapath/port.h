@@ -4,9 +4,12 @@
  *   port-vhost.c    a vhost-user device
  *   port-tap.c      internal ports and taps: our own persistent tap device
  *   port-packet.c   any other kernel device, over packet sockets
+ *   port-afxdp.c    or over AF_XDP sockets, where the user wants that
+ *   port-tunnel.c   a tunnel through the host's own network stack
  *   port-netdev.c   dummy devices, for tests
  *
- * Tunnel ports have no class: their packets are made by actions. */
+ * Tunnel ports of the netdev type have no class: their packets are made by
+ * actions. */
 #ifndef PORT_H
 #define PORT_H 1
 
@@ -17,6 +20,7 @@
 
 struct datapath;
 struct dp_thread;
+struct namesake;
 struct netdev;
 struct port;
 struct rx_filter;
@@ -88,13 +92,19 @@ struct port {
     odp_port_t number;
     const struct port_class *class;
     struct netdev *netdev;      /* A reference. */
-    const char *name;           /* Of 'netdev'. */
+    const char *name;           /* In the datapath: the device's own, or a
+                                 * kind's of tunnels, "vxlan_sys_4789". */
     const char *type;           /* dpif port type, e.g. "internal". */
     void *priv;                 /* 'class' owns it. */
+    struct namesake *_Atomic listener; /* Is shown all packets, if any is:
+                                 * only of a vhost-user port. */
     uint64_t offloads;          /* What 'send' takes: a mask of 1 <<
                                  * VIRTIO_NET_F_GUEST_{CSUM,TSO4,TSO6,ECN,USO4,
                                  * USO6}, if the class has no
                                  * 'get_offloads'. */
+    uint8_t miss_share;         /* Of the packets received lately, how many
+                                 * found no flow, in 1/256; a mean that grows
+                                 * and falls by 1/8 per batch.  Atomic. */
     unsigned int index;         /* Small and unique over all datapaths: into
                                  * per-thread tables. */
 
@@ -124,6 +134,8 @@ struct vhost_pool *datapath_pool(void);
 extern const struct port_class port_vhost_class;
 extern const struct port_class port_tap_class;
 extern const struct port_class port_packet_class;
+extern const struct port_class port_afxdp_class;
+extern const struct port_class port_tunnel_class;
 extern const struct port_class port_netdev_class;
 
 #endif /* port.h */

@@ -104,6 +104,11 @@ datapath_port(const struct datapath *dp, odp_port_t number)
 /* Returns true if 'dp' is for tests, with dummy devices. */
 bool datapath_is_dummy(const struct datapath *);
 
+/* Returns true if packets enter and leave the tunnels of 'dp' by actions
+ * (tnl_push, tnl_pop), with the underlay's address on a bridge; false if by
+ * ports whose underlay is the host's network stack (port-tunnel.c). */
+bool datapath_has_native_tunnels(const struct datapath *);
+
 /* What libofproto is told that the thread of a flow of 'dp' is: none, since
  * all threads share the flows, but in tests the main loop. */
 static inline unsigned int
@@ -171,17 +176,27 @@ struct deferred {
                                      * flow. */
 };
 
+/* What a packet brings to a tunnel port besides itself: vhost_packet.user
+ * points to it, if that isn't NULL. */
+struct tunnel_request {
+    const struct flow_tnl *key;     /* Where to, and what its header says. */
+    ovs_be32 packet_type;           /* PT_ETH or another PACKET_TYPE(). */
+    uint32_t mark;                  /* Of the outer packet. */
+};
+
 /* A dp_packet on its way out, which goes when it has been sent. */
 struct generic_view {
     struct vhost_packet view;
     struct dp_packet *packet;
+    struct tunnel_request tunnel;
 };
 
 struct dp_thread {
     struct ovs_list node;           /* In all threads. */
     struct vhost_notifier notifier;
     bool service;                   /* A service thread, not libofproto's: */
-    unsigned int index;             /* the pool's number for it... */
+    const struct vhost_thread *vhost; /* the pool's (else NULL)... */
+    unsigned int index;             /* ...and its number there... */
     clockid_t cpu_clock;            /* ...and its CPU time. */
     _Atomic bool asleep;            /* It waits for events. */
     atomic_llong beat;              /* time_msec() when it was last seen. */
@@ -193,6 +208,7 @@ struct dp_thread {
     struct megaflow *flows[VHOST_BATCH];
     unsigned int n_deferred;
     struct deferred deferred[2 * VHOST_BATCH]; /* Some are cut in two. */
+    unsigned int n_missed;          /* Packets that found no flow. */
 
     /* What it has to send. */
     unsigned int n_outputs;
@@ -213,6 +229,9 @@ struct dp_thread {
     long long int now;              /* time_msec() as of this batch. */
     long long int upcall_credit;    /* Time that it may spend in upcalls, us. */
     long long int upcall_last;      /* time_usec() when that was updated. */
+    long long int upcall_looked;    /* time_usec() when it was last found... */
+    bool upcall_spare;              /* ...that nobody else wants its time. */
+    bool upcall_serving;            /* It is making queued upcalls. */
     unsigned int recirc_depth;
     unsigned int n_sent;            /* Outputs of dp_packets that were... */
     unsigned int n_filtered;        /* ...and weren't to be, by a receive
@@ -279,6 +298,16 @@ void offload_shift(struct vhost_packet *, int delta);
 /* Makes the checksum field of 'packet', whose checksum is to be finished by
  * somebody else, right again after its IP addresses have been rewritten. */
 void offload_fix_pseudo_header(struct vhost_packet *);
+
+/* Gives 'packet', of which only the frame came, the offload request that its
+ * sender must have made: a TCP or UDP checksum field with the sum of the
+ * pseudo-header alone is one that somebody else was to finish.  (A finished one
+ * of the same value, one in 65,536, comes to no harm: finished again, it stays
+ * as it is.)  Before the packet is parsed. */
+void offload_recognize(struct vhost_packet *);
+/* Adds the 'n' bytes at 'data' to 'partial', an Internet checksum's sum that is
+ * not folded yet. */
+uint32_t offload_sum(uint32_t partial, const void *data, size_t n);
 
 /* Computes the checksum that 'vnet' asks for in the frame of 'len' bytes at
  * 'frame'. */
@@ -360,6 +389,17 @@ symmetric_hash(uint64_t src, uint64_t dst, uint16_t tp_src, uint16_t tp_dst,
 struct dp_packet *generic_packet(const struct vhost_packet *,
                                  const struct port *in);
 
+/* Makes a dp_packet of the 'len' bytes at 'data', with place for 'room' bytes,
+ * that 'in' received.  The caller owns the result. */
+struct dp_packet *generic_packet_new(const void *data, size_t len, size_t room,
+                                     const struct port *in);
+
+/* Makes 'packet' ask for its transport checksum, 'csum_offset' bytes into the
+ * transport header, to be finished, and to be cut by 'gso_type' and
+ * 'gso_size'. */
+void generic_request_offload(struct dp_packet *packet, uint16_t csum_offset,
+                             uint8_t gso_type, uint16_t gso_size);
+
 /* Looks 'packet' up by its metadata and contents and acts on it; on a miss
  * makes an upcall.  Takes 'packet' over. */
 void generic_receive(struct datapath *, struct dp_packet *packet,
@@ -381,6 +421,23 @@ void generic_execute(struct datapath *, struct dp_packet_batch *packets,
 void upcall_miss(struct datapath *, struct dp_packet *packet,
                  const struct flow *flow, struct dp_thread *);
 
+/* Makes upcalls that wait, those of 'port' or whoever's turn it is, as long as
+ * 'thread', a service thread, may.  Returns how many. */
+unsigned int upcall_serve(struct port *, struct dp_thread *);
+
+/* Returns true if packets from 'port' wait for upcalls. */
+bool upcall_waits(const struct port *);
+
+/* Of 'budget' packets that could be read from 'port': how many should, with
+ * regard to what is waiting for upcalls already. */
+unsigned int upcall_room(const struct port *, unsigned int budget);
+
+/* Learns that of 'n' packets that 'port' received 'n_missed' found no flow. */
+void upcall_note_misses(struct port *, unsigned int n, unsigned int n_missed);
+
+/* Returns true if an upcall for a packet from 'port' would be refused. */
+bool upcall_is_hopeless(const struct port *);
+
 /* Asks libofproto what to do with 'packet' for a userspace action with
  * 'userdata', and does it.  Takes 'packet' over if 'steal'. */
 void upcall_action(struct datapath *, struct dp_packet *packet, bool steal,
@@ -388,10 +445,10 @@ void upcall_action(struct datapath *, struct dp_packet *packet, bool steal,
 
 /* --- ports, bonds, meters, drops --------------------------------------------*/
 
-/* Opens 'netdev' as port 'number' of 'dp'.  Main thread.  Returns 0 and the
- * port, or a positive errno value after logging why. */
-int dp_port_create(struct datapath *, struct netdev *, const char *type,
-                odp_port_t number, struct port **);
+/* Opens 'netdev' as port 'number' of 'dp', called 'name' there.  Main thread.
+ * Returns 0 and the port, or a positive errno value after logging why. */
+int dp_port_create(struct datapath *, struct netdev *, const char *name,
+                   odp_port_t number, struct port **);
 
 /* Closes 'port', which is in no table any more.  Main thread. */
 void dp_port_destroy(struct port *);

@@ -81,6 +81,7 @@ parse(struct port *port, struct vhost_packet *packet, struct flow_key *key,
       struct flow_parse *parsed, const struct flow_key *last,
       const struct flow_parse *last_parsed, struct dp_thread *thread)
 {
+    packet->user = NULL;
     if (OVS_UNLIKELY(!parse_packet(port, packet, key, parsed))) {
         return PARSED_GENERIC;
     }
@@ -143,6 +144,22 @@ put_aside(struct port *port, struct vhost_packet *packet,
         offload_split(packet, GENERIC_MAX_LEN, put_aside__, &aux);
     } else {
         port_drop_packet(port, DROP_UNPARSED, packet, thread);
+    }
+}
+
+/* Puts 'packet', which found no flow, aside.  It may yet find one: a wide one,
+ * or one that a packet before it brings. */
+static void
+miss(struct port *port, struct vhost_packet *packet, struct dp_thread *thread)
+{
+    thread->n_missed++;
+    if (OVS_UNLIKELY(upcall_is_hopeless(port))
+        && !megaflow_table_has_wide(&port->dp->flows)) {
+        counter_add(&thread->cache_counters.miss, 1);
+        counter_add(&thread->cache_counters.lost, 1);
+        port_drop_packet(port, DROP_UPCALL_QUEUE, packet, thread);
+    } else {
+        put_aside(port, packet, NULL, thread);
     }
 }
 
@@ -264,10 +281,12 @@ receive_batch(struct port *port, struct vhost_packet packets[],
             }
             act(port, packets, i, end, flows[i], thread);
         } else if (results[i] != PARSED_BAD) {
-            put_aside(port, &packets[i], NULL, thread);
+            miss(port, &packets[i], thread);
         }
         i = end;
     }
+    upcall_note_misses(port, n, thread->n_missed);
+    thread->n_missed = 0;
     transmit_flush(thread);
 }
 
@@ -297,4 +316,7 @@ datapath_receive(struct port *port, struct vhost_packet packets[],
 {
     receive_batch(port, packets, n, thread);
     receive_deferred(thread);
+    if (thread->service && upcall_waits(port)) {
+        upcall_serve(port, thread);
+    }
 }

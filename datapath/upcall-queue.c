@@ -1,8 +1,9 @@
-/* Upcalls that handler threads make.
+/* Upcalls that wait.
  *
  * A service thread makes upcalls by itself as long as they take a small part of
- * its time.  Beyond that, what finds no flow waits here, and libofproto's
- * handler threads take it.  Each port has a short queue of its own and they
+ * its time, or nobody else wants it.  Beyond that, what finds no flow waits
+ * here, and is taken by libofproto's handler threads, and by service threads
+ * that have time again.  Each port has a short queue of its own and they
  * take turns, so a port that is scanned delays its own new flows and nobody
  * else's.
  *
@@ -17,21 +18,18 @@
 #include "seq.h"
 #include "util.h"
 
-/* Packets of a port that may wait. */
-#define PORT_LIMIT 256
-
 /* The packets of a port, in a ring. */
 struct port_queue {
     struct ovs_list node;           /* In upcall_queue.turns if it has any. */
     unsigned int first, n;
-    struct dp_packet *packets[PORT_LIMIT];
+    struct dp_packet *packets[UPCALL_QUEUE_LIMIT];
 };
 
 struct upcall_queue {
     struct ovs_mutex mutex;
     bool enabled;
     struct ovs_list turns;          /* Of port_queues: the first is next. */
-    struct seq *seq;                /* Changes when a packet comes. */
+    struct seq *seq;                /* Changes when the first packet comes. */
 
     /* By port index: NULL for a port that never had to wait. */
     struct port_queue *_Atomic ports[DP_MAX_PORTS];
@@ -71,39 +69,41 @@ upcall_queue_enable(struct upcall_queue *queue, bool enable)
     }
 }
 
-bool
-upcall_queue_has(const struct upcall_queue *queue, const struct port *port)
+unsigned int
+upcall_queue_len(const struct upcall_queue *queue, const struct port *port)
 {
     const struct port_queue *pq
         = atomic_load_explicit(&queue->ports[port->index],
                                memory_order_acquire);
 
-    return pq && __atomic_load_n(&pq->n, __ATOMIC_RELAXED);
+    return pq ? __atomic_load_n(&pq->n, __ATOMIC_RELAXED) : 0;
 }
 
 bool
 upcall_queue_push(struct upcall_queue *queue, const struct port *port,
                   struct dp_packet *packet)
 {
-    bool ok = false;
+    bool ok = false, first;
 
     ovs_mutex_lock(&queue->mutex);
+    first = ovs_list_is_empty(&queue->turns);
     struct port_queue *pq = queue->ports[port->index];
     if (!pq) {
         pq = xzalloc(sizeof *pq);
         atomic_store_explicit(&queue->ports[port->index], pq,
                               memory_order_release);
     }
-    if (queue->enabled && pq->n < PORT_LIMIT) {
+    if (queue->enabled && pq->n < UPCALL_QUEUE_LIMIT) {
         if (!pq->n) {
             ovs_list_push_back(&queue->turns, &pq->node);
         }
-        pq->packets[(pq->first + pq->n) % PORT_LIMIT] = packet;
+        pq->packets[(pq->first + pq->n) % UPCALL_QUEUE_LIMIT] = packet;
         __atomic_store_n(&pq->n, pq->n + 1, __ATOMIC_RELAXED);
         ok = true;
     }
     ovs_mutex_unlock(&queue->mutex);
-    if (ok) {
+    if (ok && first) {
+        /* Handlers wait only while there is nothing. */
         seq_change(queue->seq);
     }
     return ok;
@@ -115,7 +115,7 @@ port_queue_pop(struct port_queue *pq)
 {
     struct dp_packet *packet = pq->packets[pq->first];
 
-    pq->first = (pq->first + 1) % PORT_LIMIT;
+    pq->first = (pq->first + 1) % UPCALL_QUEUE_LIMIT;
     __atomic_store_n(&pq->n, pq->n - 1, __ATOMIC_RELAXED);
     return packet;
 }

@@ -16,9 +16,12 @@ void upcall_queue_destroy(struct upcall_queue *);
  * wait) no more. */
 void upcall_queue_enable(struct upcall_queue *, bool enable);
 
-/* Returns true if packets that came in by 'port' are waiting: then further
- * ones have to wait behind them.  Any thread. */
-bool upcall_queue_has(const struct upcall_queue *, const struct port *);
+#define UPCALL_QUEUE_LIMIT 256     /* Packets of a port that may wait. */
+
+/* Returns how many packets that came in by 'port' are waiting.  If any are,
+ * further ones have to wait behind them.  Any thread. */
+unsigned int upcall_queue_len(const struct upcall_queue *,
+                              const struct port *);
 
 /* Appends 'packet', which came in by 'port' and found no flow.  Takes it over
  * if it returns true; returns false if the port has its share of the queue

@@ -36,7 +36,7 @@ distclean-local::
 foreign: foreign/stamp
 
 # TESTSUITEFLAGS: -jN, test numbers, -k KEYWORD, -v, -d (keep directories)...
-check-local: all $(check_PROGRAMS) $(TESTSUITE) tests/atlocal \
+check-local: all $(check_PROGRAMS) $(check_DATA) $(TESTSUITE) tests/atlocal \
 		tests/guest/initrd tests/fuzz/db-fuzz
 	$(srcdir)/tests/sandbox bash $(TESTSUITE) -C tests $(TESTSUITEFLAGS)
 clean-local::

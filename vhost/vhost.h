@@ -186,6 +186,12 @@ struct vhost_source_stats *vhost_pool_source_stats(struct vhost_pool *,
 void *vhost_thread_aux(const struct vhost_thread *);
 unsigned int vhost_thread_index(const struct vhost_thread *);
 
+/* For a 'poll' function that could go on with something of no hurry: how long,
+ * in us, it has been running, and whether another source of the thread that
+ * runs it has work. */
+unsigned int vhost_thread_polling_us(const struct vhost_thread *);
+bool vhost_thread_others_wait(const struct vhost_thread *);
+
 /* --- Quiescence of guest memory ---------------------------------------- */
 
 /* A thread must be online while it calls vhost_receive(), vhost_transmit() or

@@ -33,6 +33,7 @@ vswitchd_sluice_vswitchd_SOURCES = \
 	vswitchd/spanning-tree.c \
 	vswitchd/stats.c \
 	vswitchd/status.c \
+	vswitchd/system-stats.c \
 	vswitchd/vswitchd.h
 vswitchd_sluice_vswitchd_CFLAGS = $(AM_CFLAGS) $(LIBNL_CFLAGS)
 vswitchd_sluice_vswitchd_LDFLAGS = $(AM_LDFLAGS) $(WRAP_OPENVSWITCH)

@@ -347,6 +347,11 @@ mark_changed(void)
 
         if (port && !ovsrec_port_is_deleted(port_row)) {
             port_mark(port);
+            if (port->bridge->spanning_tree
+                && ovsrec_port_is_updated(port_row,
+                                          OVSREC_PORT_COL_OTHER_CONFIG)) {
+                bridge_mark(port->bridge, BRIDGE_SPANNING_TREE);
+            }
         }
     }
     OVSREC_INTERFACE_FOR_EACH_TRACKED (iface_row, idl) {
@@ -631,6 +636,9 @@ reconciler_run(void)
         ovsrec_open_vswitch_set_cur_cfg(root, root->next_cfg);
     }
     stats_run();
+    if (root) {
+        system_stats_run(root);
+    }
     softmac_run();
     status_run();
     auto_attach_run();
@@ -665,6 +673,7 @@ reconciler_wait(void)
         }
     }
     stats_wait();
+    system_stats_wait();
     softmac_wait();
     status_wait();
     auto_attach_wait();

@@ -328,6 +328,10 @@ void iface_refresh_stats(struct iface *);
 void stats_run(void);
 void stats_wait(void);
 
+/* --- system-stats.c --- */
+void system_stats_configure(const struct ovsrec_open_vswitch *);
+void system_stats_run(const struct ovsrec_open_vswitch *);
+void system_stats_wait(void);
 /* --- softmac.c --- */
 void softmac_init(void);
 void softmac_exit(bool keep);
