@@ -271,6 +271,7 @@ static void
 make_generic(struct program *program)
 {
     program->generic = true;
+    program->tracks = false;
     program->n_ops = 0;
     program->src_mask = program->dst_mask = eth_addr_zero;
 }
@@ -302,7 +303,9 @@ heed_outputs(struct program *program, const struct datapath *dp,
     }
     program->n_ops = n;
     if (program->filtered) {
-        program->ops[program->n_ops++].type = OP_FILTERED;
+        program->ops[program->n_ops++] = (struct program_op) {
+            .type = OP_FILTERED, .alone = !n,
+        };
     }
 }
 

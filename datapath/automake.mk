@@ -60,6 +60,7 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/program.h \
 	datapath/receive.c \
 	datapath/thread.c \
+	datapath/tracked.c \
 	datapath/transmit.c \
 	datapath/tunnel-header.c \
 	datapath/tunnel-header.h \

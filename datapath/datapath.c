@@ -27,6 +27,7 @@ VLOG_DEFINE_THIS_MODULE(datapath);
 
 static struct vhost_pool *pool;
 static char *state_dir;
+static bool exiting;
 
 /* --- Service threads --------------------------------------------------------*/
 
@@ -163,6 +164,18 @@ datapath_init(const char *rundir, const char *dummy)
     }
     dpif_provider_register(dummy);
     datapath_unixctl_init();
+}
+
+void
+datapath_prepare_exit(void)
+{
+    exiting = true;
+}
+
+bool
+datapath_is_exiting(void)
+{
+    return exiting;
 }
 
 void

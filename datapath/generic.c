@@ -615,7 +615,9 @@ generic_execute(struct datapath *dp, struct dp_packet_batch *batch,
     struct dp_packet *first = dp_packet_batch_is_empty(batch)
                               ? NULL : batch->packets[0];
 
-    if (first && steal && dp_packet_hwol_tx_l4_checksum(first)
+    /* A tunnel's header covers the packet's checksum and its segmentation: do
+     * both before it is pushed. */
+    if (first && dp_packet_hwol_tx_l4_checksum(first)
         && dp_packet_batch_size(batch) == 1
         && need_finished_packet(actions, actions_len)) {
         struct finish_aux finish = { aux, first, actions, actions_len };
@@ -623,7 +625,7 @@ generic_execute(struct datapath *dp, struct dp_packet_batch *batch,
 
         view_init(&view, first);
         offload_finish(&view, execute_finished, &finish);
-        dp_packet_delete_batch(batch, true);
+        dp_packet_delete_batch(batch, steal);
         return;
     }
 
@@ -654,7 +656,8 @@ ensure_hash(struct dp_packet *packet, const struct flow *flow)
 
 void
 generic_run(struct datapath *dp, struct dp_packet *packet,
-            const struct program *program, struct dp_thread *thread)
+            const struct program *program, size_t ofs,
+            struct dp_thread *thread)
 {
     struct dp_packet_batch batch;
     struct flow flow;
@@ -663,8 +666,10 @@ generic_run(struct datapath *dp, struct dp_packet *packet,
     ensure_hash(packet, &flow);
     counter_add(&thread->cache_counters.generic, 1);
     dp_packet_batch_init_packet(&batch, packet);
-    generic_execute(dp, &batch, true, &flow, program->actions,
-                    program->actions_len, thread);
+    generic_execute(dp, &batch, true, &flow,
+                    (const struct nlattr *) ((const char *) program->actions
+                                             + ofs),
+                    program->actions_len - ofs, thread);
 }
 
 void

@@ -24,8 +24,10 @@
 #include <errno.h>
 #include <net/if.h>
 
+#include "datapath/datapath.h"
 #include "hash.h"
 #include "netdev.h"
+#include "netdev-provider.h"
 #include "ofproto/ofproto.h"
 #include "openvswitch/poll-loop.h"
 #include "timeval.h"
@@ -349,6 +351,7 @@ iface_open__(struct iface *iface, const struct ovsrec_interface *row,
     struct bridge *br = iface->port->bridge;
     struct netdev *netdev;
     ofp_port_t ofp_port;
+    bool hidden;
     int error;
 
     if (!br->ofproto) {
@@ -368,7 +371,9 @@ iface_open__(struct iface *iface, const struct ovsrec_interface *row,
     }
 
     ofp_port = pick_ofp_port(iface, row);
+    hidden = datapath_hide_mtu(netdev);
     error = ofproto_port_add(br->ofproto, netdev, &ofp_port);
+    datapath_hide_mtu(NULL);
     if (error) {
         free(*errp);
         *errp = xasprintf("could not add network device %s to ofproto (%s)",
@@ -378,6 +383,9 @@ iface_open__(struct iface *iface, const struct ovsrec_interface *row,
         return error;
     }
 
+    if (hidden) {
+        br->mtu_hidden = netdev;
+    }
     iface->netdev = netdev;
     iface->ofp_port = ofp_port;
     return 0;
@@ -599,6 +607,20 @@ get_open_order(const struct iface *iface)
             : ANY);
 }
 
+/* Has libofproto look at the MTUs of the ports that were added. */
+static void
+tell_hidden_mtus(void)
+{
+    struct bridge *br;
+
+    BRIDGE_FOR_EACH (br) {
+        if (br->mtu_hidden) {
+            netdev_change_seq_changed(br->mtu_hidden);
+            br->mtu_hidden = NULL;
+        }
+    }
+}
+
 /* Opens dirty interfaces that are not open. */
 void
 ifaces_open(void)
@@ -621,6 +643,7 @@ ifaces_open(void)
             }
         }
     }
+    tell_hidden_mtus();
 }
 
 /* Has interfaces that can't be opened tried again soon: something that may
