@@ -557,7 +557,7 @@ table_learn(struct uplink *uplink, struct eth_addr ea, uint16_t vid,
 
     ovs_mutex_lock(&softmac_mutex);
     if (!uplink->dead) {
-        if (!vid_is_known(uplink, vid)) {
+        if (vid) {
             uplink_use_vid(uplink, vid);
         }
         address = learn(uplink, ea, origin_get(id, name));
@@ -814,6 +814,9 @@ uplink_use_vid(struct uplink *uplink, uint16_t vid)
 {
     struct member *member;
 
+    if (vid_is_known(uplink, vid)) {
+        return;
+    }
     LIST_FOR_EACH (member, node, &uplink->members) {
         int error = filter_add_vid(member->filter, vid);
 
