@@ -252,6 +252,10 @@ rewrite(struct vhost_packet *packet, const struct program_op *op)
         set_ports(packet, op);
         break;
 
+    case OP_SET_TUNNEL:
+        packet->user = CONST_CAST(struct tunnel_request *, op->tunnel);
+        break;
+
     case OP_OUTPUT:
     case OP_FILTERED:
     case OP_CT:

@@ -64,6 +64,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/transmit.c \
 	datapath/tunnel-header.c \
 	datapath/tunnel-header.h \
+	datapath/tunnel-native.c \
+	datapath/tunnel-native.h \
 	datapath/tunnel-send.c \
 	datapath/tunnel-send.h \
 	datapath/unixctl.c \

@@ -442,4 +442,5 @@ const struct port_class port_packet_class = {
     .open = port_packet_open,
     .close = port_packet_close,
     .send = port_packet_send,
+    .likes_merged = true,
 };

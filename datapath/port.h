@@ -46,6 +46,9 @@ struct port_class {
     void (*send)(struct port *, struct vhost_packet *const packets[],
                  unsigned int n, struct dp_thread *);
 
+    /* A packet made of many costs 'send' as much as one of them does. */
+    bool likes_merged;
+
     /* What 'send' takes at the moment, in the form of port->offloads; NULL
      * where that member says it for good.  Any thread, online. */
     uint64_t (*get_offloads)(const struct port *);

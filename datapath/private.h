@@ -31,6 +31,7 @@
 
 #include <time.h>
 
+struct coalescer;
 struct conntrack;
 struct dp_packet;
 struct dp_packet_batch;
@@ -52,6 +53,7 @@ struct seq;
 #define DP_MAX_OUTPUTS 64           /* Outputs that a batch collects for. */
 #define DP_MAX_CLONES 64            /* Rewritten copies of views in a batch. */
 #define DP_MAX_VIEWS 64             /* dp_packets collected for output. */
+#define DP_MAX_MERGED (VHOST_BATCH / 2) /* Packets made of several. */
 #define DP_MAX_RECIRC_DEPTH 6       /* As OVS's own user-space datapath. */
 
 /* --- A datapath ------------------------------------------------------------
@@ -180,10 +182,13 @@ struct deferred {
     size_t ofs;                     /* ...from this byte of its actions on. */
 };
 
-/* What a packet brings to a tunnel port besides itself: vhost_packet.user
- * points to it, if that isn't NULL. */
+/* What is known of a packet besides itself: vhost_packet.user points to it, if
+ * that isn't NULL. */
 struct tunnel_request {
-    const struct flow_tnl *key;     /* Where to, and what its header says. */
+    bool checked;                   /* Its transport checksum is known to be
+                                     * right: it was computed here. */
+    const struct flow_tnl *key;     /* For a tunnel port, if not NULL: where
+                                     * to, and what the header is to say. */
     ovs_be32 packet_type;           /* PT_ETH or another PACKET_TYPE(). */
     uint32_t mark;                  /* Of the outer packet. */
 };
@@ -224,6 +229,10 @@ struct dp_thread {
     struct packet_clone *clones;    /* DP_MAX_CLONES elements. */
     unsigned int n_views;
     struct generic_view *views;     /* DP_MAX_VIEWS elements. */
+    struct packet_clone *merged;    /* DP_MAX_MERGED elements. */
+
+    struct coalescer *coalescer;    /* For packets that leave a tunnel, if they
+                                     * came as one. */
 
     struct microflow_cache *cache;  /* Only with the fast path... */
     struct dp_packet *stand_ins;    /* ...as these: VHOST_BATCH of them, for
@@ -354,6 +363,14 @@ void offload_finish(const struct vhost_packet *,
  * no longer, each a request itself, and hands them to 'emit(packet, aux)'. */
 void offload_split(const struct vhost_packet *, size_t max,
                    void (*emit)(struct vhost_packet *, void *aux), void *aux);
+
+/* Makes one packet, in 'merged', of as many as possible of the 'n' in
+ * 'packets', beginning with the first: UDP packets, a tunnel's outer ones, to
+ * be cut apart again behind a port that takes UDP segmentation.  Their
+ * checksums, even of those without, will be computed anew, so they have to be
+ * known to be right.  Returns their number, 1 if there is nothing to merge. */
+unsigned int offload_merge(struct vhost_packet *const packets[],
+                           unsigned int n, struct packet_clone *merged);
 
 /* What 'port' takes at the moment, a mask like port.offloads. */
 static inline uint64_t

@@ -16,6 +16,8 @@
 #include "openvswitch/types.h"
 
 struct nlattr;
+struct program_tunnel;
+struct tunnel_request;
 struct uplink_address;
 
 enum program_op_type {
@@ -25,6 +27,7 @@ enum program_op_type {
     OP_SET_ETH,                 /* Rewrite Ethernet addresses... */
     OP_SET_IPV4,                /* ...IPv4 fields... */
     OP_SET_PORTS,               /* ...TCP, UDP ports. */
+    OP_SET_TUNNEL,              /* The next output enters 'tunnel'. */
     OP_FILTERED,                /* Count: some output was left out. */
     OP_CT,                      /* Track the connection, as the action that
                                  * begins 'attr_ofs' bytes into the list says. */
@@ -53,6 +56,7 @@ struct program_op {
             ovs_be16 dst, dst_mask;
             uint8_t nw_proto;   /* IPPROTO_TCP or IPPROTO_UDP. */
         } ports;
+        const struct tunnel_request *tunnel; /* The program's. */
         uint32_t attr_ofs;
         uint32_t recirc_id;
         bool alone;             /* OP_FILTERED: there is nothing else. */
@@ -70,6 +74,8 @@ struct program {
     struct eth_addr dst_mask;   /* bits of the addresses in common. */
     unsigned int n_addresses;   /* References that it holds. */
     struct uplink_address **addresses;
+
+    struct program_tunnel *tunnels; /* Of OP_SET_TUNNEL; a list. */
 
     bool tracks;                /* It has OP_CT, OP_CT_CLEAR or OP_RECIRC: see
                                  * tracked.c. */

@@ -10,6 +10,41 @@
 #include "dp-packet.h"
 #include "util.h"
 
+/* Returns true if packets for 'port' that begin with 'packet' may become fewer
+ * by merging. */
+static bool
+may_merge(const struct port *port, const struct vhost_packet *packet)
+{
+    const struct tunnel_request *tunnel = packet->user;
+    const uint64_t uso = (UINT64_C(1) << VIRTIO_NET_F_GUEST_USO4
+                          | UINT64_C(1) << VIRTIO_NET_F_GUEST_USO6);
+
+    return port->class->likes_merged && tunnel && tunnel->checked
+           && (port_offloads(port) & uso) == uso;
+}
+
+/* Merges what it can of the packets of 'output'. */
+static void
+merge(struct output *output, struct dp_thread *thread)
+{
+    unsigned int n = 0, n_merged = 0;
+
+    for (unsigned int i = 0; i < output->n; ) {
+        struct packet_clone *merged = &thread->merged[n_merged];
+        unsigned int done = offload_merge(&output->packets[i], output->n - i,
+                                          merged);
+
+        if (done > 1) {
+            output->packets[n++] = &merged->packet;
+            n_merged++;
+        } else {
+            output->packets[n++] = output->packets[i];
+        }
+        i += done;
+    }
+    output->n = n;
+}
+
 static void
 output_send(struct output *output, struct dp_thread *thread)
 {
@@ -22,6 +57,9 @@ output_send(struct output *output, struct dp_thread *thread)
     }
     counter_add(&counters->tx_packets, output->n);
     counter_add(&counters->tx_bytes, bytes);
+    if (output->n > 1 && may_merge(port, output->packets[0])) {
+        merge(output, thread);
+    }
     port->class->send(port, output->packets, output->n, thread);
     output->n = 0;
 }
