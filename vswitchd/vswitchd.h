@@ -340,6 +340,7 @@ void softmac_exit(bool keep);
 void softmac_run(void);
 void softmac_wait(void);
 void iface_update_softmac(struct iface *);
+void port_configure_softmac(struct port *);
 void iface_get_softmac_status(const struct iface *, struct smap *);
 void bridge_mirrors_changed(struct bridge *);
 void softmac_device_changed(void);
