@@ -4,8 +4,10 @@
 #include "datapath/datapath.h"
 
 #include <errno.h>
+#include <malloc.h>
 
 #include "datapath/closer.h"
+#include "datapath/link-stats.h"
 #include "datapath/netdev-system.h"
 #include "datapath/netdev-tap.h"
 #include "coverage.h"
@@ -20,8 +22,12 @@
 
 VLOG_DEFINE_THIS_MODULE(datapath);
 
+/* Free memory that each of malloc()'s arenas keeps, in bytes. */
+#define HEAP_SLACK (4 * 1024 * 1024)
+
 static struct vhost_pool *pool;
 static char *state_dir;
+static bool exiting;
 
 /* --- Service threads --------------------------------------------------------*/
 
@@ -145,6 +151,11 @@ datapath_init(const char *rundir, const char *dummy)
     };
     char *err;
 
+    /* GSO packets on the generic path need buffers of 64 KiB: don't return
+     * each to the kernel, to be zeroed and mapped again for the next. */
+    mallopt(M_TRIM_THRESHOLD, HEAP_SLACK);
+    mallopt(M_MMAP_THRESHOLD, HEAP_SLACK);
+
     state_dir = xasprintf("%s/vhost-state", rundir);
     dp_threads_init();
     vhost_init();
@@ -156,10 +167,28 @@ datapath_init(const char *rundir, const char *dummy)
 }
 
 void
+datapath_prepare_exit(void)
+{
+    exiting = true;
+}
+
+bool
+datapath_is_exiting(void)
+{
+    return exiting;
+}
+
+void
 datapath_exit(void)
 {
     vhost_pool_destroy(pool);
     vhost_exit();
     closer_wait(NULL);          /* Sooner than the process's end would. */
     free(state_dir);
+}
+
+void
+datapath_prepare_stats(void)
+{
+    link_stats_read();
 }

@@ -43,8 +43,17 @@ void datapath_init(const char *rundir, const char *dummy);
  * has one of them looked at at the end, by netdev_change_seq_changed(). */
 bool datapath_hide_mtu(const struct netdev *);
 
+/* Says that the process is about to end and that another will follow: from now
+ * on, ports that are closed leave behind what their guests need to survive
+ * that. */
+void datapath_prepare_exit(void);
+
 /* Stops the service threads.  All datapaths must have been closed. */
 void datapath_exit(void);
+
+/* Says that the statistics of many ports are going to be asked for, one after
+ * the other, within a second: that costs less if it is known.  Main thread. */
+void datapath_prepare_stats(void);
 
 /* --- Addresses behind ports ------------------------------------------------ */
 
@@ -87,8 +96,8 @@ struct uplink_ops {
     /* Gives back a reference.  Any thread. */
     void (*unuse)(struct uplink_address *);
 
-    /* There is no port 'origin' any more.  Main thread. */
-    void (*origin_gone)(unsigned int origin);
+    /* There is no port 'name' any more.  Main thread. */
+    void (*origin_gone)(const char *name);
 };
 
 /* To be called before the first uplink is set. */

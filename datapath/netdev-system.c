@@ -13,6 +13,9 @@
  * keeps what it was told last, so the class that is registered here answers
  * from that.
  *
+ * Likewise, a round through the statistics of all ports asks the kernel once:
+ * see link-stats.c.
+ *
  * Likewise, whenever a route, a link or an address changes, libopenvswitch
  * reads the routes anew, and for that all links and addresses.  It may do so
  * for a tenth of the time, no more: with few devices at once, with 5,000 (some
@@ -26,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/link-stats.h"
 #include "netdev-linux-private.h"
 #include "netdev-provider.h"
 #include "netnsid.h"
@@ -66,13 +70,24 @@ netdev_system_update_flags(struct netdev *netdev_, enum netdev_flags off,
     return 0;
 }
 
+/* Implements netdev_class.get_stats() for kernel devices. */
+int
+netdev_system_get_stats(const struct netdev *netdev,
+                        struct netdev_stats *stats)
+{
+    int ifindex = netdev_get_ifindex(netdev);
+
+    return (ifindex > 0 && link_stats_get(ifindex, stats)
+            ? 0 : netdev_linux_class.get_stats(netdev, stats));
+}
+
 /* --- Options ------------------------------------------------------------- */
 
 struct netdev_system {
     struct netdev_linux up;
 
     /* Protected by up.mutex. */
-    enum xdp_mode xdp_mode;
+    struct system_options options;
     bool opened;                /* A port has been opened by the options. */
     char *xdp_status;           /* For Interface.status, or NULL. */
 };
@@ -99,19 +114,19 @@ xdp_mode_name(enum xdp_mode mode)
     return xdp_mode_names[mode];
 }
 
-enum xdp_mode
-netdev_system_get_xdp_mode(const struct netdev *netdev_)
+struct system_options
+netdev_system_get_options(const struct netdev *netdev_)
 {
     if (netdev_get_class(netdev_) != &netdev_system_class) {
-        return XDP_MODE_OFF;
+        return (struct system_options) { .n_rxq = 1 };
     }
 
     struct netdev_system *netdev = netdev_system_cast(netdev_);
     ovs_mutex_lock(&netdev->up.mutex);
-    enum xdp_mode mode = netdev->xdp_mode;
+    struct system_options options = netdev->options;
     netdev->opened = true;
     ovs_mutex_unlock(&netdev->up.mutex);
-    return mode;
+    return options;
 }
 
 void
@@ -141,34 +156,61 @@ parse_xdp_mode(const char *name, enum xdp_mode *mode)
     return false;
 }
 
+/* Sets the option 'node' in 'options'.  Returns 0, possibly with a message in
+ * '*errp' that it was ignored, or EINVAL and why. */
 static int
-system_set_config(struct netdev *netdev_, const struct smap *args,
-                  char **errp)
+parse_option(const char *name, const struct smap_node *node,
+             struct system_options *options, char **errp)
 {
-    struct netdev_system *netdev = netdev_system_cast(netdev_);
-    const char *name = netdev_get_name(netdev_);
-    enum xdp_mode mode = XDP_MODE_OFF;
-    const struct smap_node *node;
-    int error = 0;
-
-    SMAP_FOR_EACH (node, args) {
-        if (strcmp(node->key, "xdp")) {
-            free(*errp);
-            *errp = xasprintf("%s: a system interface has no options:%s",
-                              name, node->key);
-        } else if (!parse_xdp_mode(node->value, &mode)) {
-            free(*errp);
+    if (!strcmp(node->key, "xdp")) {
+        if (!parse_xdp_mode(node->value, &options->xdp)) {
             *errp = xasprintf("%s: options:xdp=%s is none of off, "
                               "best-effort, native-with-zerocopy, native and "
                               "generic", name, node->value);
             return EINVAL;
         }
+    } else if (!strcmp(node->key, "n_rxq")) {
+        if (!str_to_uint(node->value, 10, &options->n_rxq)
+            || options->n_rxq < 1 || options->n_rxq > SYSTEM_MAX_RXQ) {
+            *errp = xasprintf("%s: options:n_rxq=%s is not between 1 and %d",
+                              name, node->value, SYSTEM_MAX_RXQ);
+            return EINVAL;
+        }
+    } else {
+        *errp = xasprintf("%s: a system interface has no options:%s",
+                          name, node->key);
+    }
+    return 0;
+}
+
+static int
+system_set_config(struct netdev *netdev_, const struct smap *args,
+                  char **errp)
+{
+    struct netdev_system *netdev = netdev_system_cast(netdev_);
+    struct system_options options = { .n_rxq = 1 };
+    const struct smap_node *node;
+    int error = 0;
+
+    SMAP_FOR_EACH (node, args) {
+        char *message = NULL;
+
+        error = parse_option(netdev_get_name(netdev_), node, &options,
+                             &message);
+        if (message) {
+            free(*errp);
+            *errp = message;
+        }
+        if (error) {
+            return error;
+        }
     }
     ovs_mutex_lock(&netdev->up.mutex);
-    if (netdev->opened && mode != netdev->xdp_mode) {
+    if (netdev->opened && (options.xdp != netdev->options.xdp
+                           || options.n_rxq != netdev->options.n_rxq)) {
         error = EBUSY;
     } else {
-        netdev->xdp_mode = mode;
+        netdev->options = options;
     }
     ovs_mutex_unlock(&netdev->up.mutex);
     return error;
@@ -180,8 +222,11 @@ system_get_config(const struct netdev *netdev_, struct smap *args)
     struct netdev_system *netdev = netdev_system_cast(netdev_);
 
     ovs_mutex_lock(&netdev->up.mutex);
-    if (netdev->xdp_mode != XDP_MODE_OFF) {
-        smap_add(args, "xdp", xdp_mode_name(netdev->xdp_mode));
+    if (netdev->options.xdp != XDP_MODE_OFF) {
+        smap_add(args, "xdp", xdp_mode_name(netdev->options.xdp));
+    }
+    if (netdev->options.n_rxq > 1) {
+        smap_add_format(args, "n_rxq", "%u", netdev->options.n_rxq);
     }
     ovs_mutex_unlock(&netdev->up.mutex);
     return 0;
@@ -206,6 +251,7 @@ system_alloc(void)
 {
     struct netdev_system *netdev = xzalloc(sizeof *netdev);
 
+    netdev->options.n_rxq = 1;
     return &netdev->up.up;
 }
 
@@ -232,6 +278,7 @@ netdev_system_register(void)
     class->set_config = system_set_config;
     class->get_config = system_get_config;
     class->get_status = system_get_status;
+    class->get_stats = netdev_system_get_stats;
     class->update_flags = netdev_system_update_flags;
     error = netdev_register_provider(class);
     ovs_assert(!error);

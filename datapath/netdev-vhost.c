@@ -207,7 +207,7 @@ vhost_destruct(struct netdev *netdev_)
     struct netdev_vhost *netdev = netdev_vhost_cast(netdev_);
 
     if (netdev->device) {
-        vhost_device_destroy(netdev->device);
+        vhost_device_destroy(netdev->device, datapath_is_exiting());
     }
     remove_namesake(netdev);
     announcement_destroy(&netdev->announcement);
@@ -400,6 +400,8 @@ set_device(struct netdev_vhost *netdev, struct vhost_options *options,
         .mode = options->mode,
         .max_queue_pairs = options->queue_pairs,
         .mtu = netdev->mtu,
+        .disabled_features = (1ULL << VIRTIO_NET_F_HOST_UFO     /* See */
+                              | 1ULL << VIRTIO_NET_F_GUEST_UFO), /* offload.c. */
         .state_dir = datapath_state_dir(),
         .pool = datapath_pool(),
         .ops = &device_ops,
@@ -408,7 +410,7 @@ set_device(struct netdev_vhost *netdev, struct vhost_options *options,
 
     if (netdev->device) {
         port_set_device(netdev, NULL);
-        vhost_device_destroy(netdev->device);
+        vhost_device_destroy(netdev->device, false);
         netdev->device = NULL;
     }
     free(netdev->options.path);

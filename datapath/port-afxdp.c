@@ -45,6 +45,7 @@
 #include "netdev.h"
 #include "openvswitch/vlog.h"
 #include "packets.h"
+#include "smap.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(port_afxdp);
@@ -670,6 +671,21 @@ device_open_with(struct port *port, struct port_afxdp *device,
     return error;
 }
 
+/* Returns true if, in 'mode', segmentation requests arrive as if they were
+ * frames.  Native XDP has a veth's other end make frames of what it sends, but
+ * a tap takes what a guest gives it, and passes what is long to generic XDP. */
+static bool
+loses_segmentation(const struct port *port, const struct port_afxdp *device,
+                   enum xdp_mode mode)
+{
+    struct smap status = SMAP_INITIALIZER(&status);
+
+    netdev_get_status(port->netdev, &status);
+    bool tap = !strcmp(smap_get_def(&status, "driver_name", ""), "tun");
+    smap_destroy(&status);
+    return tap || (mode == XDP_MODE_GENERIC && device->software);
+}
+
 /* Opens the device of 'port' in 'mode'.  Returns 0 or a positive errno
  * value. */
 static int
@@ -678,7 +694,7 @@ device_open(struct port *port, struct port_afxdp *device, enum xdp_mode mode)
     int mtu;
     int error = netdev_get_mtu(port->netdev, &mtu);
 
-    if (mode == XDP_MODE_GENERIC && device->software) {
+    if (loses_segmentation(port, device, mode)) {
         return EPROTOTYPE;
     }
     if (!error) {
@@ -697,7 +713,7 @@ static int
 device_open_best(struct port *port, struct port_afxdp *device,
                  enum xdp_mode *modep)
 {
-    enum xdp_mode wanted = netdev_system_get_xdp_mode(port->netdev);
+    enum xdp_mode wanted = netdev_system_get_options(port->netdev).xdp;
     int error;
 
     if (wanted != XDP_MODE_BEST_EFFORT) {
@@ -720,9 +736,8 @@ describe_error(int error)
     case EINVAL:
         return "the driver doesn't support it";
     case EPROTOTYPE:
-        return "what the other side of a device without hardware sends comes "
-               "in large segments, for which generic XDP has no sign: packet "
-               "sockets do better";
+        return "the other side of this device sends segments longer than a "
+               "frame, of which XDP doesn't know";
     case ERANGE:
         return "the device's MTU is too long for it";
     case EBUSY:
@@ -764,8 +779,10 @@ afxdp_open(struct port *port, char **errp)
     device->software = !kernel_device_is_hardware(name);
     int error = device_open_best(port, device, &mode);
     if (error) {
-        *errp = xasprintf("%s: options:xdp=%s is not possible: %s", name,
-                          xdp_mode_name(mode), describe_error(error));
+        *errp = xasprintf(
+            "%s: options:xdp=%s is not possible: %s", name,
+            xdp_mode_name(netdev_system_get_options(port->netdev).xdp),
+            describe_error(error));
         free(device);
         return error;
     }

@@ -329,6 +329,21 @@ pick_ofp_port(const struct iface *iface, const struct ovsrec_interface *row)
             : had != OFPP_NONE ? had : iface->last_ofp_port);
 }
 
+/* What 'error', from adding 'netdev' to a bridge, means to the user. */
+static const char *
+port_add_strerror(const struct netdev *netdev, int error)
+{
+    bool tunnel = netdev_get_tunnel_config(netdev) != NULL;
+
+    return (tunnel && error == EADDRINUSE
+            ? "something else on this host receives from the tunnel's UDP "
+              "port, perhaps a tunnel device of the kernel: remove it or "
+              "choose another with options:dst_port"
+            : tunnel && error == EOPNOTSUPP
+            ? "there are no tunnels of this type"
+            : ovs_strerror(error));
+}
+
 static int
 iface_open__(struct iface *iface, const struct ovsrec_interface *row,
              char **errp)
@@ -363,11 +378,7 @@ iface_open__(struct iface *iface, const struct ovsrec_interface *row,
         free(*errp);
         *errp = xasprintf("could not add network device %s to ofproto (%s)",
                           iface->name,
-                          error == EOPNOTSUPP
-                          && netdev_get_tunnel_config(netdev)
-                          ? "tunnels need datapath_type=netdev, and the "
-                            "underlay's address on a bridge of that type"
-                          : ovs_strerror(error));
+                          port_add_strerror(netdev, error));
         netdev_remove(netdev);
         return error;
     }
