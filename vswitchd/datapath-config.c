@@ -9,7 +9,6 @@
 #include "simap.h"
 #include "smap.h"
 #include "util.h"
-#include "vswitchd/log.h"
 
 struct datapath_config {
     char *type;
