@@ -174,6 +174,13 @@ provider_port_open_type(const struct dpif_class *class, const char *type)
            : is_dummy(class) ? "dummy-internal" : "internal";
 }
 
+/* Returns true if 'name' is that of a datapath that libofproto makes. */
+static bool
+is_ofproto_name(const char *name)
+{
+    return !strncmp(name, "ovs-", 4);
+}
+
 static int
 provider_open(const struct dpif_class *class, const char *name, bool create,
               struct dpif **dpifp)
@@ -187,6 +194,10 @@ provider_open(const struct dpif_class *class, const char *name, bool create,
         if (create) {
             dp = datapath_create(class, name);
             shash_add(&datapaths, name, dp);
+            dp->by_hand = !is_ofproto_name(name);
+            if (dp->by_hand) {
+                ovs_refcount_ref(&dp->ref_cnt);
+            }
         }
     } else if (dp->class != class) {
         error = EINVAL;
@@ -225,11 +236,20 @@ provider_close(struct dpif *dpif)
     free(CONTAINER_OF(dpif, struct sluice_dpif, up));
 }
 
-/* The datapath goes when the last dpif closes it, destroyed or not: what is to
- * outlive the process are its ports' devices, and those say so themselves. */
+/* libofproto's datapath goes when the last dpif closes it, destroyed or not:
+ * what is to outlive the process are its ports' devices, and those say so
+ * themselves. */
 static int
-provider_destroy(struct dpif *dpif OVS_UNUSED)
+provider_destroy(struct dpif *dpif)
 {
+    struct datapath *dp = dpif_datapath(dpif);
+
+    ovs_mutex_lock(&datapaths_mutex);
+    if (dp->by_hand) {
+        dp->by_hand = false;
+        ovs_refcount_unref(&dp->ref_cnt);
+    }
+    ovs_mutex_unlock(&datapaths_mutex);
     return 0;
 }
 

@@ -69,7 +69,10 @@ struct port_array {
 struct datapath {
     const struct dpif_class *class;
     char *name;
-    struct ovs_refcount ref_cnt;    /* Open dpifs. */
+    struct ovs_refcount ref_cnt;    /* Open dpifs... */
+    bool by_hand;                   /* ...and one more, until it is deleted by
+                                     * the command that made it, dpctl/add-dp
+                                     * and del-dp. */
 
     struct ovs_mutex port_mutex;    /* For changes of the ports. */
     OVSRCU_TYPE(struct port_array *) ports;

@@ -140,6 +140,7 @@ ask(struct datapath *dp, const struct dp_packet *packet,
     if (!dp->upcall_cb) {
         return ENODEV;
     }
+    dpif_flow_log_upcall(dp, packet, flow, type);
     vhost_offline();
     int error = dp->upcall_cb(packet, flow, ufid, datapath_pmd_id(dp), type,
                               userdata, &answer->actions,

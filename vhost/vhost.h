@@ -129,9 +129,9 @@ struct vhost_pool_config {
     void *(*start)(struct vhost_thread *);
     void (*stop)(struct vhost_thread *, void *aux);
 
-    /* Called about once a millisecond in each thread while it is awake, and
-     * once before it sleeps ('sleeping' true) with the thread offline.  May be
-     * NULL. */
+    /* Called about once a millisecond in each thread while it is awake, when
+     * it has slept, before anything else, and once before it sleeps
+     * ('sleeping' true) with the thread offline.  May be NULL. */
     void (*housekeeping)(struct vhost_thread *, void *aux, bool sleeping);
 };
 
