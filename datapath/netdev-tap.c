@@ -474,7 +474,9 @@ tap_get_stats(const struct netdev *netdev, struct netdev_stats *stats)
 }
 
 void
-netdev_tap_register(void)
+netdev_tap_register(
+    int (*get_custom_stats)(const struct netdev *,
+                            struct netdev_custom_stats *))
 {
     static const char *const types[] = { "tap", "internal" };
     static struct netdev_class classes[ARRAY_SIZE(types)];
@@ -490,6 +492,7 @@ netdev_tap_register(void)
         class->set_config = tap_set_config;
         class->get_config = tap_get_config;
         class->get_stats = tap_get_stats;
+        class->get_custom_stats = get_custom_stats;
         class->update_flags = netdev_system_update_flags;
 
         /* Packets are for port-tap.c, and tc offload is for devices of

