@@ -727,7 +727,7 @@ device_open_best(struct port *port, struct port_afxdp *device,
     }
     for (*modep = XDP_MODE_ZEROCOPY; ; ++*modep) {
         error = device_open(port, device, *modep);
-        if (!error || *modep == XDP_MODE_GENERIC) {
+        if (!error || error == EBUSY || *modep == XDP_MODE_GENERIC) {
             return error;
         }
     }
