@@ -202,29 +202,15 @@ load_and_attach(struct xdp_program *xdp, int ifindex, uint32_t flags,
     return error;
 }
 
-static int
-make_map(const int sockets[], unsigned int n)
-{
-    int fd = bpf_map_create(BPF_MAP_TYPE_XSKMAP, "sluice_xsks", sizeof n,
-                            sizeof *sockets, n, NULL);
-
-    for (unsigned int i = 0; fd >= 0 && i < n; i++) {
-        int error = bpf_map_update_elem(fd, &i, &sockets[i], 0);
-        if (error) {
-            close(fd);
-            fd = error;
-        }
-    }
-    return fd;
-}
-
 int
 xdp_program_attach(struct xdp_program *xdp, int ifindex, uint32_t flags,
-                   const int sockets[], unsigned int n)
+                   unsigned int n_queues)
 {
     int kfunc = flags & XDP_FLAGS_DRV_MODE ? vlan_kfunc() : 0;
 
-    xdp->map_fd = make_map(sockets, n);
+    xdp->map_fd = bpf_map_create(BPF_MAP_TYPE_XSKMAP, "sluice_xsks",
+                                 sizeof(uint32_t), sizeof(int), n_queues,
+                                 NULL);
     if (xdp->map_fd < 0) {
         return -xdp->map_fd;
     }
@@ -236,6 +222,15 @@ xdp_program_attach(struct xdp_program *xdp, int ifindex, uint32_t flags,
         close(xdp->map_fd);
     }
     return error;
+}
+
+int
+xdp_program_redirect(const struct xdp_program *xdp, unsigned int queue,
+                     int fd)
+{
+    uint32_t key = queue;
+
+    return -bpf_map_update_elem(xdp->map_fd, &key, &fd, 0);
 }
 
 void
