@@ -271,16 +271,17 @@ static void
 make_generic(struct program *program)
 {
     program->generic = true;
+    program->tracks = false;
     program->n_ops = 0;
     program->src_mask = program->dst_mask = eth_addr_zero;
 }
 
-struct program *
-flow_program_create(const struct datapath *dp, const struct flow *flow,
-                    const struct nlattr *actions, size_t actions_len)
+/* Leaves out of 'program' what doesn't take packets like 'flow', which came in
+ * by 'in', and has uplinks know of the rest. */
+static void
+heed_outputs(struct program *program, const struct datapath *dp,
+             const struct flow *flow, const struct port *in)
 {
-    struct program *program = program_create(actions, actions_len);
-    const struct port *in = datapath_port(dp, flow->in_port.odp_port);
     struct frame frame;
     unsigned int n = 0;
 
@@ -302,10 +303,30 @@ flow_program_create(const struct datapath *dp, const struct flow *flow,
     }
     program->n_ops = n;
     if (program->filtered) {
-        program->ops[program->n_ops++].type = OP_FILTERED;
+        program->ops[program->n_ops++] = (struct program_op) {
+            .type = OP_FILTERED, .alone = !n,
+        };
     }
-    if (in && !flow->recirc_id
-        && ovsrcu_get(struct rx_filter *, &in->rx_filter)) {
+}
+
+struct program *
+flow_program_create(const struct datapath *dp, const struct flow *flow,
+                    const struct nlattr *actions, size_t actions_len)
+{
+    struct program *program = program_create(actions, actions_len);
+    const struct port *in = datapath_port(dp, flow->in_port.odp_port);
+    bool first = in && !flow->recirc_id;    /* As 'in' received it. */
+
+    if (first && !port_allows_source(in, flow->dl_src)) {
+        /* A flow from before that was forbidden: packets that find none are
+         * dropped without. */
+        program->generic = false;
+        program->ops[0].type = OP_SPOOFED;
+        program->n_ops = 1;
+    } else {
+        heed_outputs(program, dp, flow, in);
+    }
+    if (first && ovsrcu_get(struct rx_filter *, &in->rx_filter)) {
         program->src_mask = all_bits;
     }
     if (lacks_addresses(program, flow)) {
@@ -395,11 +416,8 @@ port_addresses_changed(struct port *port)
         bool from = key->in_port.odp_port == port->number
                     && !key->recirc_id;
 
-        if (from && !port_allows_source(port, key->dl_src)) {
-            megaflow_remove(flow);
-        } else if (from || outputs_to(ovsrcu_get_protected(struct program *,
-                                                           &flow->program),
-                                      port)) {
+        if (from || outputs_to(ovsrcu_get_protected(struct program *,
+                                                    &flow->program), port)) {
             flow_remake(dp, flow);
         }
     }
@@ -428,8 +446,8 @@ port_gained_address(struct port *port, struct eth_addr addr)
     ovs_mutex_unlock(&dp->flows.mutex);
 }
 
-void
-port_note_source(struct port *port, struct eth_addr src)
+static void
+note_source(struct port *port, struct eth_addr src)
 {
     const struct rx_filter *filter = ovsrcu_get(struct rx_filter *,
                                                 &port->rx_filter);
@@ -448,6 +466,16 @@ port_note_source(struct port *port, struct eth_addr src)
     ovs_mutex_unlock(&filter_mutex);
     if (new) {
         port_gained_address(port, src);
+    }
+}
+
+void
+flow_note_source(const struct datapath *dp, const struct flow *flow)
+{
+    struct port *port = datapath_port(dp, flow->in_port.odp_port);
+
+    if (port && !flow->recirc_id) {
+        note_source(port, flow->dl_src);
     }
 }
 
@@ -523,6 +551,6 @@ port_addresses_destroy(struct port *port)
     rx_filter_set(port, NULL);
     ovs_mutex_unlock(&filter_mutex);
     if (uplink_ops) {
-        uplink_ops->origin_gone(port->index);
+        uplink_ops->origin_gone(port->name);
     }
 }

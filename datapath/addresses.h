@@ -56,9 +56,10 @@ port_allows_source(const struct port *port, struct eth_addr src)
     return !filter || !filter->drop_spoofed || rx_filter_has(filter, src);
 }
 
-/* The guest behind 'port' uses 'src': makes it one that it holds, unless the
- * port has no filter. Any thread. */
-void port_note_source(struct port *, struct eth_addr src);
+/* A packet like 'flow' found no flow: if its source is new to the receive filter
+ * of the port that it came in by, the guest holds it from now on.  Any thread,
+ * RCU. */
+void flow_note_source(const struct datapath *, const struct flow *);
 
 /* Has the filter of uplink 'port' let in 'src', and tagged frames of VLAN
  * 'vid' (0: none), since frames from there that came in by 'in' (NULL: by none)

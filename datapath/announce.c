@@ -12,6 +12,7 @@
 #include <config.h>
 #include "datapath/announce.h"
 
+#include "datapath/addresses.h"
 #include "datapath/private.h"
 #include "dp-packet.h"
 #include "ovs-thread.h"
@@ -92,7 +93,7 @@ announcements_run(void)
 
         ovs_list_init(&a->node);
         ovs_mutex_unlock(&mutex);
-        if (port) {
+        if (port && port_allows_source(port, mac)) {
             send_rarp(port, mac);
         }
         ovs_mutex_lock(&mutex);

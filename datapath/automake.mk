@@ -11,6 +11,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/bond-map.h \
 	datapath/closer.c \
 	datapath/closer.h \
+	datapath/coalesce.c \
+	datapath/coalesce.h \
 	datapath/conntrack-action.c \
 	datapath/conntrack-action.h \
 	datapath/datapath.c \
@@ -49,6 +51,7 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/port-netdev.h \
 	datapath/port-packet.c \
 	datapath/port-tap.c \
+	datapath/port-tunnel.c \
 	datapath/port-vhost.c \
 	datapath/port.c \
 	datapath/port.h \
@@ -57,7 +60,12 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/program.h \
 	datapath/receive.c \
 	datapath/thread.c \
+	datapath/tracked.c \
 	datapath/transmit.c \
+	datapath/tunnel-header.c \
+	datapath/tunnel-header.h \
+	datapath/tunnel-send.c \
+	datapath/tunnel-send.h \
 	datapath/unixctl.c \
 	datapath/upcall-queue.c \
 	datapath/upcall-queue.h \
@@ -67,7 +75,8 @@ datapath_libdatapath_a_SOURCES = \
 # The hot path is worth more inlining than -O2 does.
 datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS) $(XDP_CFLAGS) -O3
 DATAPATH_LDADD = datapath/libdatapath.a $(VHOST_LDADD) $(XDP_LIBS)
-# Functions of libopenvswitch that ours stand in for: see netdev-system.c and
-# dpif-provider.c.
+# Functions of libopenvswitch that ours stand in for: see netdev-system.c,
+# dpif-provider.c and generic.c.
 WRAP_ROUTE_TABLE = -Wl,--wrap=route_table_run -Wl,--wrap=route_table_wait
-WRAP_OPENVSWITCH = $(WRAP_ROUTE_TABLE) -Wl,--wrap=dpif_is_netdev
+WRAP_OPENVSWITCH = $(WRAP_ROUTE_TABLE) -Wl,--wrap=dpif_is_netdev \
+	-Wl,--wrap=odp_tun_key_from_attr

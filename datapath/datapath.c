@@ -4,6 +4,7 @@
 #include "datapath/datapath.h"
 
 #include <errno.h>
+#include <malloc.h>
 
 #include "datapath/closer.h"
 #include "datapath/link-stats.h"
@@ -21,8 +22,12 @@
 
 VLOG_DEFINE_THIS_MODULE(datapath);
 
+/* Free memory that each of malloc()'s arenas keeps, in bytes. */
+#define HEAP_SLACK (4 * 1024 * 1024)
+
 static struct vhost_pool *pool;
 static char *state_dir;
+static bool exiting;
 
 /* --- Service threads --------------------------------------------------------*/
 
@@ -160,6 +165,11 @@ datapath_init(const char *rundir, const char *dummy)
     };
     char *err;
 
+    /* GSO packets on the generic path need buffers of 64 KiB: don't return
+     * each to the kernel, to be zeroed and mapped again for the next. */
+    mallopt(M_TRIM_THRESHOLD, HEAP_SLACK);
+    mallopt(M_MMAP_THRESHOLD, HEAP_SLACK);
+
     state_dir = xasprintf("%s/vhost-state", rundir);
     dp_threads_init();
     vhost_init();
@@ -168,6 +178,18 @@ datapath_init(const char *rundir, const char *dummy)
     }
     dpif_provider_register(dummy);
     datapath_unixctl_init();
+}
+
+void
+datapath_prepare_exit(void)
+{
+    exiting = true;
+}
+
+bool
+datapath_is_exiting(void)
+{
+    return exiting;
 }
 
 void

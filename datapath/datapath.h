@@ -16,6 +16,8 @@
 
 #include "openvswitch/types.h"
 
+struct netdev;
+
 /* Registers the netdev providers, which start nothing.  Call once, before the
  * first netdev is opened and before the options that replace them by dummies
  * are looked at. */
@@ -30,6 +32,21 @@ void datapath_register(void);
  * there are datapaths of type "dummy", too, in which all devices are dummies,
  * and in place of "system" (if it is "system") or of all (if "override"). */
 void datapath_init(const char *rundir, const char *dummy);
+
+/* Has 'netdev', if it is a vhost-user port's, not tell its MTU to the calling
+ * thread until this is called with another one or NULL.  Returns true if it is
+ * one.
+ *
+ * Whenever libofproto learns the MTU of a port that is added, it looks for the
+ * least one among all of the bridge's ports: with 5,000 ports, that was two
+ * thirds of the time of a start.  Who adds many hides their MTUs meanwhile and
+ * has one of them looked at at the end, by netdev_change_seq_changed(). */
+bool datapath_hide_mtu(const struct netdev *);
+
+/* Says that the process is about to end and that another will follow: from now
+ * on, ports that are closed leave behind what their guests need to survive
+ * that. */
+void datapath_prepare_exit(void);
 
 /* Stops the service threads.  All datapaths must have been closed. */
 void datapath_exit(void);
@@ -79,8 +96,8 @@ struct uplink_ops {
     /* Gives back a reference.  Any thread. */
     void (*unuse)(struct uplink_address *);
 
-    /* There is no port 'origin' any more.  Main thread. */
-    void (*origin_gone)(unsigned int origin);
+    /* There is no port 'name' any more.  Main thread. */
+    void (*origin_gone)(const char *name);
 };
 
 /* To be called before the first uplink is set. */

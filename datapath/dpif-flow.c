@@ -348,13 +348,14 @@ provider_flow_flush(struct dpif *dpif)
 /* --- Upcalls -----------------------------------------------------------------*/
 
 int
-dpif_flow_make_upcall(struct dp_packet *packet, struct dpif_upcall *upcall,
-                      struct ofpbuf *buf)
+dpif_flow_make_upcall(struct datapath *dp, struct dp_packet *packet,
+                      struct dpif_upcall *upcall, struct ofpbuf *buf)
 {
     struct flow flow;
     struct odp_flow_key_parms parms = { .flow = &flow, .support = support };
 
     flow_extract(packet, &flow);
+    flow_note_source(dp, &flow);
     memset(upcall, 0, sizeof *upcall);
     upcall->type = DPIF_UC_MISS;
     odp_flow_key_hash(&flow, sizeof flow, &upcall->ufid);

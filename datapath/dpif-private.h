@@ -34,9 +34,9 @@ void dpif_flow_log_change(const struct match *, const ovs_u128 *ufid,
                           const struct program *old,
                           const struct nlattr *actions, size_t actions_len);
 
-/* Makes a miss upcall of 'packet', which it takes over, with its key in
+/* Makes a miss upcall of 'packet' of 'dp', which it takes over, with its key in
  * 'buf'. */
-int dpif_flow_make_upcall(struct dp_packet *packet, struct dpif_upcall *,
-                          struct ofpbuf *buf);
+int dpif_flow_make_upcall(struct datapath *dp, struct dp_packet *packet,
+                          struct dpif_upcall *, struct ofpbuf *buf);
 
 #endif /* dpif-private.h */

@@ -207,7 +207,7 @@ vhost_destruct(struct netdev *netdev_)
     struct netdev_vhost *netdev = netdev_vhost_cast(netdev_);
 
     if (netdev->device) {
-        vhost_device_destroy(netdev->device);
+        vhost_device_destroy(netdev->device, datapath_is_exiting());
     }
     remove_namesake(netdev);
     announcement_destroy(&netdev->announcement);
@@ -249,13 +249,17 @@ parse_owner(const struct smap *args, const char *key, bool user, int *id,
     return true;
 }
 
-/* Options that 'vhostuser' has. */
+/* Returns true if an interface may have options:'key'; if 'compat', also if it
+ * is one of Open vSwitch's, for its types, that has no effect here. */
 static bool
-option_exists(const char *key)
+option_exists(const char *key, bool compat)
 {
     static const char *const keys[] = {
         "vhost-server-path", "vhost-socket-path", "vhost-socket-owner",
         "vhost-socket-group", "vhost-socket-mode", "queues", "netdev",
+    };
+    static const char *const compat_keys[] = {
+        "n_rxq", "n_rxq_desc", "n_txq_desc", "tx-retries-max",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
@@ -263,7 +267,30 @@ option_exists(const char *key)
             return true;
         }
     }
+    for (size_t i = 0; compat && i < ARRAY_SIZE(compat_keys); i++) {
+        if (!strcmp(key, compat_keys[i])) {
+            return true;
+        }
+    }
     return false;
+}
+
+/* Returns a message, which the caller must free, about an option among 'args'
+ * that doesn't exist, or NULL if all do. */
+static char *
+describe_unknown_option(const struct netdev *netdev, const struct smap *args)
+{
+    const struct smap_node *node;
+
+    SMAP_FOR_EACH (node, args) {
+        if (!option_exists(node->key,
+                           netdev_get_class(netdev) != &vhostuser_class)) {
+            return xasprintf("%s: a %s interface has no options:%s",
+                             netdev_get_name(netdev), netdev_get_type(netdev),
+                             node->key);
+        }
+    }
+    return NULL;
 }
 
 /* Finds the socket that 'args' name and which end of it is ours. */
@@ -303,17 +330,12 @@ parse_options(const struct netdev *netdev, const struct smap *args,
               struct vhost_options *options, char **errp)
 {
     const char *mode = smap_get(args, "vhost-socket-mode");
-    struct smap_node *node;
 
     memset(options, 0, sizeof *options);
     if (netdev_get_class(netdev) == &vhostuser_class) {
-        SMAP_FOR_EACH (node, args) {
-            if (!option_exists(node->key)) {
-                *errp = xasprintf("%s: a vhostuser interface has no "
-                                  "options:%s",
-                                  netdev_get_name(netdev), node->key);
-                return EINVAL;
-            }
+        *errp = describe_unknown_option(netdev, args);
+        if (*errp) {
+            return EINVAL;
         }
     }
     options->queue_pairs = smap_get_uint(args, "queues", DEFAULT_QUEUE_PAIRS);
@@ -378,6 +400,8 @@ set_device(struct netdev_vhost *netdev, struct vhost_options *options,
         .mode = options->mode,
         .max_queue_pairs = options->queue_pairs,
         .mtu = netdev->mtu,
+        .disabled_features = (1ULL << VIRTIO_NET_F_HOST_UFO     /* See */
+                              | 1ULL << VIRTIO_NET_F_GUEST_UFO), /* offload.c. */
         .state_dir = datapath_state_dir(),
         .pool = datapath_pool(),
         .ops = &device_ops,
@@ -386,7 +410,7 @@ set_device(struct netdev_vhost *netdev, struct vhost_options *options,
 
     if (netdev->device) {
         port_set_device(netdev, NULL);
-        vhost_device_destroy(netdev->device);
+        vhost_device_destroy(netdev->device, false);
         netdev->device = NULL;
     }
     free(netdev->options.path);
@@ -422,6 +446,10 @@ vhost_set_config(struct netdev *netdev_, const struct smap *args, char **errp)
     }
     if (!error) {
         set_namesake(netdev, want_namesake, errp);
+        if (!*errp) {
+            /* Only with Open vSwitch's types, which aren't to fail. */
+            *errp = describe_unknown_option(netdev_, args);
+        }
     }
     ovs_mutex_unlock(&netdev->mutex);
     netdev_change_seq_changed(netdev_);
@@ -580,11 +608,24 @@ vhost_set_etheraddr(struct netdev *netdev_, const struct eth_addr mac)
     return 0;
 }
 
+/* See datapath.h. */
+static __thread const struct netdev *mtu_hidden;
+
+bool
+datapath_hide_mtu(const struct netdev *netdev)
+{
+    mtu_hidden = netdev && netdev_is_vhost(netdev) ? netdev : NULL;
+    return mtu_hidden;
+}
+
 static int
 vhost_get_mtu(const struct netdev *netdev_, int *mtu)
 {
     struct netdev_vhost *netdev = netdev_vhost_cast(netdev_);
 
+    if (netdev_ == mtu_hidden) {
+        return EOPNOTSUPP;
+    }
     ovs_mutex_lock(&netdev->mutex);
     *mtu = netdev->mtu;
     ovs_mutex_unlock(&netdev->mutex);

@@ -58,14 +58,15 @@ port_index_end(void)
     return end;
 }
 
-/* The class for 'netdev' in 'dp', NULL for a tunnel. */
+/* The class for 'netdev' in 'dp', NULL for a tunnel by actions. */
 static const struct port_class *
 port_class_for(const struct datapath *dp, const struct netdev *netdev)
 {
     const char *type = netdev_get_type(netdev);
 
     if (netdev_vport_is_vport_class(netdev_get_class(netdev))) {
-        return NULL;
+        return datapath_has_native_tunnels(dp) || datapath_is_dummy(dp)
+               ? NULL : &port_tunnel_class;
     }
     if (datapath_is_dummy(dp)) {
         return &port_netdev_class;
@@ -99,8 +100,8 @@ port_open(struct port *port, char **errp)
 }
 
 int
-dp_port_create(struct datapath *dp, struct netdev *netdev, const char *type,
-            odp_port_t number, struct port **portp)
+dp_port_create(struct datapath *dp, struct netdev *netdev, const char *name,
+               odp_port_t number, struct port **portp)
 {
     struct port *port = xzalloc(sizeof *port);
 
@@ -113,8 +114,8 @@ dp_port_create(struct datapath *dp, struct netdev *netdev, const char *type,
     port->dp = dp;
     port->number = number;
     port->netdev = netdev_ref(netdev);
-    port->name = xstrdup(netdev_get_name(netdev));
-    port->type = xstrdup(type);
+    port->name = xstrdup(name);
+    port->type = xstrdup(netdev_get_type(netdev));
     port->class = port_class_for(dp, netdev);
 
     if (port->class) {

@@ -5,9 +5,11 @@
  *   port-tap.c      internal ports and taps: our own persistent tap device
  *   port-packet.c   any other kernel device, over packet sockets
  *   port-afxdp.c    or over AF_XDP sockets, where the user wants that
+ *   port-tunnel.c   a tunnel through the host's own network stack
  *   port-netdev.c   dummy devices, for tests
  *
- * Tunnel ports have no class: their packets are made by actions. */
+ * Tunnel ports of the netdev type have no class: their packets are made by
+ * actions. */
 #ifndef PORT_H
 #define PORT_H 1
 
@@ -90,7 +92,8 @@ struct port {
     odp_port_t number;
     const struct port_class *class;
     struct netdev *netdev;      /* A reference. */
-    const char *name;           /* Of 'netdev'. */
+    const char *name;           /* In the datapath: the device's own, or a
+                                 * kind's of tunnels, "vxlan_sys_4789". */
     const char *type;           /* dpif port type, e.g. "internal". */
     void *priv;                 /* 'class' owns it. */
     struct namesake *_Atomic listener; /* Is shown all packets, if any is:
@@ -132,6 +135,7 @@ extern const struct port_class port_vhost_class;
 extern const struct port_class port_tap_class;
 extern const struct port_class port_packet_class;
 extern const struct port_class port_afxdp_class;
+extern const struct port_class port_tunnel_class;
 extern const struct port_class port_netdev_class;
 
 #endif /* port.h */

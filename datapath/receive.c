@@ -81,6 +81,7 @@ parse(struct port *port, struct vhost_packet *packet, struct flow_key *key,
       struct flow_parse *parsed, const struct flow_key *last,
       const struct flow_parse *last_parsed, struct dp_thread *thread)
 {
+    packet->user = NULL;
     if (OVS_UNLIKELY(!parse_packet(port, packet, key, parsed))) {
         return PARSED_GENERIC;
     }
@@ -101,6 +102,7 @@ parse(struct port *port, struct vhost_packet *packet, struct flow_key *key,
 
 struct put_aside_aux {
     struct port *port;
+    const struct dp_packet *stand_in;
     const struct program *program;
     struct dp_thread *thread;
 };
@@ -109,12 +111,19 @@ static void
 put_aside__(struct vhost_packet *packet, void *aux_)
 {
     struct put_aside_aux *aux = aux_;
-    struct deferred *deferred
-        = &aux->thread->deferred[aux->thread->n_deferred++];
+    struct dp_packet *copy;
 
-    deferred->packet = generic_packet(packet, aux->port);
-    deferred->dp = aux->port->dp;
-    deferred->program = aux->program;
+    if (aux->thread->n_deferred == ARRAY_SIZE(aux->thread->deferred)) {
+        port_drop_packet(aux->port, DROP_RX_QUEUE, packet, aux->thread);
+        return;
+    }
+    copy = generic_packet(packet, aux->port);
+    if (aux->stand_in) {
+        copy->md = aux->stand_in->md;
+    }
+    aux->thread->deferred[aux->thread->n_deferred++] = (struct deferred) {
+        .packet = copy, .dp = aux->port->dp, .program = aux->program,
+    };
 }
 
 static struct eth_addr
@@ -128,11 +137,12 @@ source_address(const struct vhost_packet *packet)
 
 /* Puts 'packet' aside: to run 'program', or to find out which.  This is where
  * a source address that its port hasn't had before comes to. */
-static void
+void
 put_aside(struct port *port, struct vhost_packet *packet,
-          const struct program *program, struct dp_thread *thread)
+          const struct dp_packet *stand_in, const struct program *program,
+          struct dp_thread *thread)
 {
-    struct put_aside_aux aux = { port, program, thread };
+    struct put_aside_aux aux = { port, stand_in, program, thread };
 
     if (!program && !port_allows_source(port, source_address(packet))) {
         port_drop_packet(port, DROP_SPOOFED, packet, thread);
@@ -158,12 +168,11 @@ miss(struct port *port, struct vhost_packet *packet, struct dp_thread *thread)
         counter_add(&thread->cache_counters.lost, 1);
         port_drop_packet(port, DROP_UPCALL_QUEUE, packet, thread);
     } else {
-        put_aside(port, packet, NULL, thread);
+        put_aside(port, packet, NULL, NULL, thread);
     }
 }
 
-/* Looks up 'key' where the microflow cache didn't help. */
-static struct megaflow *
+struct megaflow *
 look_up_slow(struct datapath *dp, struct flow_key *key, unsigned int *blocks,
              uint64_t hash, struct dp_thread *thread)
 {
@@ -194,9 +203,14 @@ act(struct port *port, struct vhost_packet packets[], unsigned int first,
 
     const struct program *program = ovsrcu_get(struct program *,
                                                &flow->program);
+    if (OVS_UNLIKELY(program->tracks)) {
+        tracked_run(program, port, &packets[first], &thread->keys[first],
+                    end - first, thread);
+        return;
+    }
     for (unsigned int i = first; i < end; i++) {
         if (OVS_UNLIKELY(program->generic)) {
-            put_aside(port, &packets[i], program, thread);
+            put_aside(port, &packets[i], NULL, program, thread);
         } else {
             program_run(program, port, &packets[i], thread);
         }
@@ -299,7 +313,7 @@ receive_deferred(struct dp_thread *thread)
         struct deferred *d = &thread->deferred[i];
 
         if (d->program) {
-            generic_run(d->dp, d->packet, d->program, thread);
+            generic_run(d->dp, d->packet, d->program, d->ofs, thread);
         } else {
             generic_receive(d->dp, d->packet, thread);
         }
@@ -315,7 +329,4 @@ datapath_receive(struct port *port, struct vhost_packet packets[],
 {
     receive_batch(port, packets, n, thread);
     receive_deferred(thread);
-    if (thread->service && upcall_waits(port)) {
-        upcall_serve(port, thread);
-    }
 }

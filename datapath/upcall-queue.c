@@ -2,8 +2,10 @@
  *
  * A service thread makes upcalls by itself as long as they take a small part of
  * its time, or nobody else wants it.  Beyond that, what finds no flow waits
- * here, and is taken by libofproto's handler threads, and by service threads
- * that have time again.  Each port has a short queue of its own and they
+ * here, and is taken by the service thread when it has time again, or by
+ * libofproto's handler threads when it will have none or has too much.  (Not by
+ * both as a rule: if two packets of one flow make upcalls at the same time,
+ * libofproto logs a warning.)  Each port has a short queue of its own and they
  * take turns, so a port that is scanned delays its own new flows and nobody
  * else's.
  *
@@ -29,7 +31,7 @@ struct upcall_queue {
     struct ovs_mutex mutex;
     bool enabled;
     struct ovs_list turns;          /* Of port_queues: the first is next. */
-    struct seq *seq;                /* Changes when the first packet comes. */
+    struct seq *seq;                /* Changes when handlers are wanted. */
 
     /* By port index: NULL for a port that never had to wait. */
     struct port_queue *_Atomic ports[DP_MAX_PORTS];
@@ -83,10 +85,9 @@ bool
 upcall_queue_push(struct upcall_queue *queue, const struct port *port,
                   struct dp_packet *packet)
 {
-    bool ok = false, first;
+    bool ok = false, many = false;
 
     ovs_mutex_lock(&queue->mutex);
-    first = ovs_list_is_empty(&queue->turns);
     struct port_queue *pq = queue->ports[port->index];
     if (!pq) {
         pq = xzalloc(sizeof *pq);
@@ -97,16 +98,24 @@ upcall_queue_push(struct upcall_queue *queue, const struct port *port,
         if (!pq->n) {
             ovs_list_push_back(&queue->turns, &pq->node);
         }
+        /* A connection may be gone when the packet's turn comes. */
+        packet->md.conn = NULL;
         pq->packets[(pq->first + pq->n) % UPCALL_QUEUE_LIMIT] = packet;
         __atomic_store_n(&pq->n, pq->n + 1, __ATOMIC_RELAXED);
+        many = pq->n == UPCALL_QUEUE_LIMIT / 2;
         ok = true;
     }
     ovs_mutex_unlock(&queue->mutex);
-    if (ok && first) {
-        /* Handlers wait only while there is nothing. */
-        seq_change(queue->seq);
+    if (many) {
+        upcall_queue_kick(queue);
     }
     return ok;
+}
+
+void
+upcall_queue_kick(struct upcall_queue *queue)
+{
+    seq_change(queue->seq);
 }
 
 /* Takes the first packet of 'pq', which has one. */

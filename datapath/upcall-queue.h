@@ -25,9 +25,13 @@ unsigned int upcall_queue_len(const struct upcall_queue *,
 
 /* Appends 'packet', which came in by 'port' and found no flow.  Takes it over
  * if it returns true; returns false if the port has its share of the queue
- * waiting already, or nobody takes upcalls.  Any thread. */
+ * waiting already, or nobody takes upcalls.  Handlers learn of it when half
+ * the share is waiting, or by upcall_queue_kick().  Any thread. */
 bool upcall_queue_push(struct upcall_queue *, const struct port *port,
                        struct dp_packet *packet);
+
+/* Has handlers take what waits.  Any thread. */
+void upcall_queue_kick(struct upcall_queue *);
 
 /* Takes the next packet, which the caller must free, or NULL: the ports take
  * turns.  Any thread. */

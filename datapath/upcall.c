@@ -8,8 +8,9 @@
  *
  * A service thread may spend a tenth of its time so, with some credit for
  * bursts, and all of it while no other port has packets waiting for it.  Beyond
- * that its misses wait (see upcall-queue.c) for libofproto's handler threads or
- * for the thread's next turn, and its neighbours' known flows don't.
+ * that its misses wait (see upcall-queue.c) for libofproto's handler threads or,
+ * those of a guest's ring, which is polled again, for the thread's next turn;
+ * and its neighbours' known flows don't.
  *
  * When as many are waiting as may, a guest's ring is not read any further: it
  * holds the packets better than we could.  But only if there is nothing to be
@@ -248,6 +249,8 @@ leave_to_others(struct datapath *dp, struct dp_packet *packet,
         counter_add(&thread->cache_counters.lost, 1);
         port_drop(in, DROP_UPCALL_QUEUE, 1, thread);
         dp_packet_delete(packet);
+    } else if (in->class != &port_vhost_class) {
+        upcall_queue_kick(dp->upcall_queue);
     }
     return true;
 }
@@ -274,6 +277,8 @@ upcall_serve(struct port *port, struct dp_thread *thread)
     thread->upcall_serving = false;
     if (n) {
         transmit_flush(thread);
+    } else if (upcall_waits(port)) {
+        upcall_queue_kick(dp->upcall_queue);
     }
     return n;
 }
@@ -313,19 +318,6 @@ upcall_is_hopeless(const struct port *port)
            >= UPCALL_QUEUE_LIMIT;
 }
 
-/* A source address that a port's receive filter doesn't have yet comes with a
- * packet that finds no flow. */
-static void
-note_source(struct datapath *dp, const struct dp_packet *packet,
-            const struct flow *flow)
-{
-    struct port *in = datapath_port(dp, packet->md.in_port.odp_port);
-
-    if (in && !flow->recirc_id) {
-        port_note_source(in, flow->dl_src);
-    }
-}
-
 void
 upcall_miss(struct datapath *dp, struct dp_packet *packet,
             const struct flow *flow, struct dp_thread *thread)
@@ -338,7 +330,7 @@ upcall_miss(struct datapath *dp, struct dp_packet *packet,
             return;
         }
     }
-    note_source(dp, packet, flow);
+    flow_note_source(dp, flow);
     /* What waits to be sent doesn't keep its ports while we are offline. */
     transmit_flush(thread);
     answer_init(&answer);

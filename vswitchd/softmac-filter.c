@@ -10,8 +10,9 @@
  *
  * The record is a line per change:
  *
- *   + ADDRESS PORT     put in, learnt from PORT ("-": the controller's)
- *   = ADDRESS          put in, from the database
+ *   + ADDRESS PORT     needed, since PORT used it ("-": the controller did, "=":
+ *                      the database gives it)
+ *   - ADDRESS PORT     not needed by PORT any more
  *   - ADDRESS          taken out
  *   v                  rx-vlan-filter turned off
  *
@@ -41,6 +42,7 @@
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/vlog.h"
 #include "packets.h"
+#include "sset.h"
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(softmac_filter);
@@ -60,7 +62,7 @@ struct filter_entry {
     struct hmap_node node;      /* In filter->entries. */
     struct eth_addr ea;
     enum entry_state state;
-    char *origin;               /* As struct inherited has it. */
+    struct sset origins;        /* Who needs it, if it is ours. */
 };
 
 /* Groups of the link-local protocols that a switch speaks. */
@@ -89,16 +91,10 @@ record_path(const char *device)
 }
 
 static void
-format_entry(struct ds *s, const struct filter_entry *entry)
+format_line(struct ds *s, char sign, struct eth_addr ea, const char *origin)
 {
-    const char *origin = entry->origin ? entry->origin : "-";
-
-    ds_put_format(s, "%c "ETH_ADDR_FMT, strcmp(origin, "=") ? '+' : '=',
-                  ETH_ADDR_ARGS(entry->ea));
-    if (strcmp(origin, "=")) {
-        ds_put_format(s, " %s", origin);
-    }
-    ds_put_char(s, '\n');
+    ds_put_format(s, "%c "ETH_ADDR_FMT"%s%s\n", sign, ETH_ADDR_ARGS(ea),
+                  origin ? " " : "", origin ? origin : "");
 }
 
 /* Writes the whole record anew. */
@@ -114,8 +110,10 @@ record_rewrite(struct filter *filter)
     ds_put_format(&s, HEADER"%u\n", filter->ifindex);
     filter->n_logged = 0;
     HMAP_FOR_EACH (entry, node, &filter->entries) {
-        if (entry->state == ENTRY_OURS) {
-            format_entry(&s, entry);
+        const char *origin;
+
+        SSET_FOR_EACH (origin, &entry->origins) {
+            format_line(&s, '+', entry->ea, origin);
             filter->n_logged++;
         }
     }
@@ -141,40 +139,26 @@ record_rewrite(struct filter *filter)
     free(path);
 }
 
+/* Adds a line to the record; 'origin' may be NULL. */
 static void
-record_append(struct filter *filter, const struct ds *line)
+record_append(struct filter *filter, char sign, struct eth_addr ea,
+              const char *origin)
 {
-    if (filter->n_logged > 2 * hmap_count(&filter->entries) + RECORD_SLACK) {
+    struct ds line = DS_EMPTY_INITIALIZER;
+
+    if (filter->n_logged > 2 * filter->n_origins + RECORD_SLACK) {
         record_rewrite(filter);
     }
+    format_line(&line, sign, ea, origin);
     if (filter->log >= 0
-        && write(filter->log, line->string, line->length)
-           != (ssize_t) line->length) {
+        && write(filter->log, line.string, line.length)
+           != (ssize_t) line.length) {
         static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
 
         VLOG_WARN_RL(&rl, "%s: cannot record a change of the filter (%s)",
                      filter->name, ovs_strerror(errno));
     }
     filter->n_logged++;
-}
-
-static void
-record_add(struct filter *filter, const struct filter_entry *entry)
-{
-    struct ds line = DS_EMPTY_INITIALIZER;
-
-    format_entry(&line, entry);
-    record_append(filter, &line);
-    ds_destroy(&line);
-}
-
-static void
-record_remove(struct filter *filter, struct eth_addr ea)
-{
-    struct ds line = DS_EMPTY_INITIALIZER;
-
-    ds_put_format(&line, "- "ETH_ADDR_FMT"\n", ETH_ADDR_ARGS(ea));
-    record_append(filter, &line);
     ds_destroy(&line);
 }
 
@@ -195,15 +179,14 @@ find_entry(const struct filter *filter, struct eth_addr ea)
 }
 
 static struct filter_entry *
-insert_entry(struct filter *filter, struct eth_addr ea, enum entry_state state,
-             const char *origin)
+insert_entry(struct filter *filter, struct eth_addr ea, enum entry_state state)
 {
     struct filter_entry *entry = xmalloc(sizeof *entry);
 
     *entry = (struct filter_entry) {
         .ea = ea,
         .state = state,
-        .origin = nullable_xstrdup(origin),
+        .origins = SSET_INITIALIZER(&entry->origins),
     };
     hmap_insert(&filter->entries, &entry->node, hash_mac(ea, 0, 0));
     return entry;
@@ -213,8 +196,31 @@ static void
 delete_entry(struct filter *filter, struct filter_entry *entry)
 {
     hmap_remove(&filter->entries, &entry->node);
-    free(entry->origin);
+    filter->n_origins -= sset_count(&entry->origins);
+    sset_destroy(&entry->origins);
     free(entry);
+}
+
+/* Notes that 'origin' needs 'entry'.  Returns false if that is known. */
+static bool
+add_origin(struct filter *filter, struct filter_entry *entry,
+           const char *origin)
+{
+    bool new = sset_add(&entry->origins, origin) != NULL;
+
+    filter->n_origins += new;
+    return new;
+}
+
+/* Notes that 'origin' doesn't need 'entry' any more, which may be NULL. */
+static bool
+remove_origin(struct filter *filter, struct filter_entry *entry,
+              const char *origin)
+{
+    bool removed = entry && sset_find_and_delete(&entry->origins, origin);
+
+    filter->n_origins -= removed;
+    return removed;
 }
 
 /* Reads the record of 'filter', from before this process, into its entries. */
@@ -243,23 +249,22 @@ record_read(struct filter *filter)
             break;
         } else if (line[0] == 'v') {
             filter->vlan_filtering = VLAN_FILTER_OFF;
+        } else if (ovs_scan(line, "- "ETH_ADDR_SCAN_FMT" %64s",
+                            ETH_ADDR_SCAN_ARGS(ea), origin)) {
+            remove_origin(filter, find_entry(filter, ea), origin);
         } else if (ovs_scan(line, "- "ETH_ADDR_SCAN_FMT,
                             ETH_ADDR_SCAN_ARGS(ea))) {
             entry = find_entry(filter, ea);
             if (entry) {
                 delete_entry(filter, entry);
             }
-        } else if (ovs_scan(line, "= "ETH_ADDR_SCAN_FMT,
-                            ETH_ADDR_SCAN_ARGS(ea))) {
-            if (!find_entry(filter, ea)) {
-                insert_entry(filter, ea, ENTRY_OURS, "=");
-            }
         } else if (ovs_scan(line, "+ "ETH_ADDR_SCAN_FMT" %64s",
                             ETH_ADDR_SCAN_ARGS(ea), origin)) {
-            if (!find_entry(filter, ea)) {
-                insert_entry(filter, ea, ENTRY_OURS,
-                             strcmp(origin, "-") ? origin : NULL);
+            entry = find_entry(filter, ea);
+            if (!entry) {
+                entry = insert_entry(filter, ea, ENTRY_OURS);
             }
+            add_origin(filter, entry, origin);
         }
     }
     fclose(stream);
@@ -330,16 +335,20 @@ take_over(struct filter *filter, struct inherited **inherited, size_t *n)
     struct filter_entry *entry;
 
     *n = 0;
-    *inherited = xmalloc(hmap_count(&filter->entries) * sizeof **inherited);
+    *inherited = xmalloc(filter->n_origins * sizeof **inherited);
     HMAP_FOR_EACH_SAFE (entry, node, &filter->entries) {
         int error = link_add_address(filter->ifindex, entry->ea);
 
+        const char *origin;
+
         if (error && error != EEXIST) {
             delete_entry(filter, entry);
-        } else {
+            continue;
+        }
+        SSET_FOR_EACH (origin, &entry->origins) {
             (*inherited)[(*n)++] = (struct inherited) {
                 .ea = entry->ea,
-                .origin = nullable_xstrdup(entry->origin),
+                .origin = xstrdup(origin),
             };
         }
     }
@@ -460,32 +469,38 @@ filters_forget_others(bool (*is_uplink)(const char *device))
 
 /* --- Changes ------------------------------------------------------------- */
 
-/* Puts 'ea' into the filter; it was learnt from port 'origin' (NULL: the
- * controller; "=": the database).  Returns 0 or a positive errno value. */
+/* Puts 'ea' into the filter, if it isn't there, since port 'origin' (or one of
+ * ORIGIN_*) needs it.  Returns 0 or a positive errno value. */
 int
 filter_add(struct filter *filter, struct eth_addr ea, const char *origin)
 {
     if (filter->unsupported) {
         return EOPNOTSUPP;
     }
-    if (find_entry(filter, ea)) {
+
+    struct filter_entry *entry = find_entry(filter, ea);
+    if (entry) {
+        if (entry->state == ENTRY_OURS && add_origin(filter, entry, origin)) {
+            record_append(filter, '+', ea, origin);
+        }
         return 0;
     }
-    struct filter_entry *entry
-        = insert_entry(filter, ea, eth_addr_equals(ea, filter->own)
-                                   ? ENTRY_OWN : ENTRY_OURS, origin);
-    if (entry->state == ENTRY_OWN) {
+    if (eth_addr_equals(ea, filter->own)) {
+        insert_entry(filter, ea, ENTRY_OWN);
         return 0;
     }
-    record_add(filter, entry);
+    entry = insert_entry(filter, ea, ENTRY_OURS);
+    add_origin(filter, entry, origin);
+    record_append(filter, '+', ea, origin);
     int error = link_add_address(filter->ifindex, ea);
     if (error) {
-        record_remove(filter, ea);
+        record_append(filter, '-', ea, NULL);
         if (error != EEXIST) {
             delete_entry(filter, entry);
             return error;
         }
-        entry->state = ENTRY_FOREIGN;
+        delete_entry(filter, entry);
+        insert_entry(filter, ea, ENTRY_FOREIGN);
     }
     if (!filter->checked) {
         filter_check(filter);
@@ -502,9 +517,19 @@ filter_remove(struct filter *filter, struct eth_addr ea)
     if (entry) {
         if (entry->state == ENTRY_OURS) {
             link_del_address(filter->ifindex, ea);
-            record_remove(filter, ea);
+            record_append(filter, '-', ea, NULL);
         }
         delete_entry(filter, entry);
+    }
+}
+
+/* 'origin' doesn't need 'ea' any more; others do, or else filter_remove() is
+ * about to be called. */
+void
+filter_forget(struct filter *filter, struct eth_addr ea, const char *origin)
+{
+    if (remove_origin(filter, find_entry(filter, ea), origin)) {
+        record_append(filter, '-', ea, origin);
     }
 }
 
@@ -578,7 +603,11 @@ filter_check(struct filter *filter)
                 int error = link_add_address(filter->ifindex, entry->ea);
 
                 entry->state = error == EEXIST ? ENTRY_FOREIGN : ENTRY_OURS;
-                record_add(filter, entry);
+                if (entry->state == ENTRY_OURS) {
+                    add_origin(filter, entry, ORIGIN_DATABASE);
+                    record_append(filter, '+', entry->ea,
+                                  ORIGIN_DATABASE);
+                }
             }
         }
     }

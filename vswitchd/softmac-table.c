@@ -175,6 +175,13 @@ address_find(const struct uplink *uplink, struct eth_addr ea)
     return NULL;
 }
 
+/* What records call 'origin'. */
+static const char *
+origin_label(const struct origin *origin)
+{
+    return origin->name[0] ? origin->name : ORIGIN_CONTROLLER;
+}
+
 /* Puts 'ea' into the filters of all devices of 'uplink'.  Returns 0 or a
  * positive errno value if there is one that it couldn't be put into. */
 static int
@@ -238,11 +245,24 @@ address_unref(struct uplink_address *address)
     }
 }
 
+/* 'origin' doesn't need 'ea' any more. */
+static void
+forget_address(struct uplink *uplink, struct eth_addr ea, const char *origin)
+{
+    struct member *member;
+
+    LIST_FOR_EACH (member, node, &uplink->members) {
+        filter_forget(member->filter, ea, origin);
+    }
+}
+
 static void
 use_destroy(struct use *use)
 {
-    cmap_remove(&use->address->uplink->uses, &use->node,
-                use_hash(use->ea, use->id));
+    struct uplink *uplink = use->address->uplink;
+
+    forget_address(uplink, use->ea, origin_label(use->origin));
+    cmap_remove(&uplink->uses, &use->node, use_hash(use->ea, use->id));
     ovs_list_remove(&use->origin_node);
     ovs_list_remove(&use->address_node);
     use->origin->n_uses--;
@@ -389,7 +409,8 @@ program_missing(struct uplink *uplink)
     struct uplink_address *address;
 
     HMAP_FOR_EACH (address, node, &uplink->addresses) {
-        if (address->missing && !program_address(uplink, address->ea, "=")) {
+        if (address->missing
+            && !program_address(uplink, address->ea, ORIGIN_DATABASE)) {
             address->missing = false;
             uplink->n_missing--;
         }
@@ -428,6 +449,9 @@ address_get(struct uplink *uplink, struct eth_addr ea, const char *origin)
     int error;
 
     if (address) {
+        if (!address->missing) {
+            program_address(uplink, ea, origin);
+        }
         return address->missing ? NULL : address;
     }
     if (hmap_count(&uplink->addresses) - uplink->n_missing >= uplink->max
@@ -517,7 +541,7 @@ learn(struct uplink *uplink, struct eth_addr ea, struct origin *origin)
         refuse_origin(uplink, origin);
         return NULL;
     }
-    address = address_get(uplink, ea, origin->name[0] ? origin->name : NULL);
+    address = address_get(uplink, ea, origin_label(origin));
     if (address) {
         use_create(origin, address);
         address->inherited = false;
@@ -577,10 +601,10 @@ origin_destroy(struct origin *origin)
 }
 
 static void
-table_origin_gone(unsigned int id)
+table_origin_gone(const char *name)
 {
     ovs_mutex_lock(&softmac_mutex);
-    struct origin *origin = origin_find_by_id(id);
+    struct origin *origin = origin_find(name);
     if (origin) {
         origin_destroy(origin);
     }
@@ -670,8 +694,9 @@ inherit(struct uplink *uplink, const struct inherited *old)
         address = address_create(uplink, old->ea);
         address->inherited = true;
     }
-    if (!old->origin || strcmp(old->origin, "=")) {
-        const char *name = old->origin ? old->origin : "";
+    if (strcmp(old->origin, ORIGIN_DATABASE)) {
+        const char *name = (strcmp(old->origin, ORIGIN_CONTROLLER)
+                            ? old->origin : "");
         struct origin *origin = origin_find(name);
 
         if (!origin) {
@@ -683,16 +708,22 @@ inherit(struct uplink *uplink, const struct inherited *old)
     }
 }
 
-/* Where 'address' came from, as filter_add() wants to know it. */
-static const char *
-address_origin(const struct uplink_address *address)
+/* Puts 'address' into the filters of all devices of its uplink. */
+static void
+program_again(struct uplink_address *address)
 {
-    if (ovs_list_is_empty(&address->uses)) {
-        return "=";
+    const struct use *use;
+
+    if (address->missing) {
+        return;
     }
-    const struct use *use = CONTAINER_OF(ovs_list_front(&address->uses),
-                                         struct use, address_node);
-    return use->origin->name[0] ? use->origin->name : NULL;
+    if (address->n_static || ovs_list_is_empty(&address->uses)) {
+        program_address(address->uplink, address->ea, ORIGIN_DATABASE);
+    }
+    LIST_FOR_EACH (use, address_node, &address->uses) {
+        program_address(address->uplink, address->ea,
+                        origin_label(use->origin));
+    }
 }
 
 /* Adds 'device' to 'uplink': it gets all addresses that there are, and these
@@ -715,9 +746,7 @@ uplink_add_member(struct uplink *uplink, const char *device,
     ovs_list_push_back(&uplink->members, &member->node);
 
     HMAP_FOR_EACH (address, node, &uplink->addresses) {
-        if (!address->missing) {
-            program_address(uplink, address->ea, address_origin(address));
-        }
+        program_again(address);
     }
     for (int vid = 1; vid < 4096; vid++) {
         if (vid_is_known(uplink, vid)) {
@@ -745,10 +774,10 @@ uplink_remove_member(struct uplink *uplink, struct member *member, bool keep)
 void
 uplink_static_ref(struct uplink *uplink, struct eth_addr ea)
 {
-    struct uplink_address *address = address_find(uplink, ea);
+    struct uplink_address *address = address_get(uplink, ea, ORIGIN_DATABASE);
 
     if (!address) {
-        address = address_get(uplink, ea, "=");
+        address = address_find(uplink, ea);
     }
     if (!address) {
         address = address_create(uplink, ea);
@@ -768,6 +797,9 @@ uplink_static_unref(struct uplink *uplink, struct eth_addr ea)
 
     if (address && address->n_static) {
         address->n_static--;
+        if (!address->n_static) {
+            forget_address(uplink, ea, ORIGIN_DATABASE);
+        }
         if (!address_is_needed(address)) {
             address_destroy(address);
             check_overflow(uplink);

@@ -93,7 +93,8 @@ struct filter {
     struct hmap entries;        /* What it lets in: struct filter_entry. */
     int socket;                 /* Packet socket that has the groups. */
     int log;                    /* Descriptor of the record, or -1. */
-    size_t n_logged;            /* Lines in it. */
+    size_t n_logged;            /* Lines in it... */
+    size_t n_origins;           /* ...and those that mean something. */
     struct eth_addr own;        /* The device's own address. */
     bool checked;               /* Known to filter, or not to. */
     bool unsupported;           /* It doesn't: see link_has_no_filter(). */
@@ -102,11 +103,14 @@ struct filter {
     unsigned long vids[BITMAP_N_LONGS(4096)]; /* Registered VLANs. */
 };
 
+/* What stands in a record for the name of a port. */
+#define ORIGIN_DATABASE "="
+#define ORIGIN_CONTROLLER "-"
+
 /* An address that a filter was found to have from the process before. */
 struct inherited {
     struct eth_addr ea;
-    char *origin;               /* Name of the port that it came from, or NULL;
-                                 * "=" if from the database. */
+    char *origin;               /* Who used it: as filter_add() has it. */
 };
 
 struct filter *filter_open(const char *name, unsigned int ifindex,
@@ -114,6 +118,7 @@ struct filter *filter_open(const char *name, unsigned int ifindex,
 void filter_close(struct filter *, bool keep);
 int filter_add(struct filter *, struct eth_addr, const char *origin);
 void filter_remove(struct filter *, struct eth_addr);
+void filter_forget(struct filter *, struct eth_addr, const char *origin);
 void filter_check(struct filter *);
 int filter_add_vid(struct filter *, uint16_t vid);
 void filter_set_promiscuous(struct filter *, bool);

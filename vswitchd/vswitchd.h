@@ -104,6 +104,8 @@ struct bridge {
     size_t n_watched;           /* Interfaces whose liveness is watched. */
     bool spanning_tree;         /* STP or RSTP is on. */
     bool multicast;             /* Multicast snooping is on. */
+    struct netdev *mtu_hidden;  /* One of those whose MTU libofproto has not
+                                 * been told, or NULL.  For interface.c. */
     int sflow_id;               /* sFlow sub-agent, -1 if none yet. */
     bool dying;                 /* Its ofproto takes the ports along. */
     struct ovs_list uplinks;    /* Its "struct port"s that have 'uplink'. */
