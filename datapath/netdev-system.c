@@ -264,7 +264,8 @@ system_dealloc(struct netdev *netdev_)
     free(netdev);
 }
 
-/* Registers the class in place of libopenvswitch's, with the function given. */
+/* Registers the class in place of libopenvswitch's, with the function
+ * given. */
 void
 netdev_system_register(
     int (*get_custom_stats)(const struct netdev *,

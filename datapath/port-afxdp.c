@@ -1,13 +1,13 @@
 /* Ports that are kernel devices of others, over AF_XDP sockets: options:xdp.
  *
  * Each queue of the device has a socket, and with it a piece of our memory (a
- * UMEM), cut into chunks.  Half of them circulate for receiving: the kernel, or
- * the hardware, fills a chunk; the datapath looks at it in place and copies the
- * frame once, into a guest's buffers; the chunk goes back.  The other half is
- * for sending: a frame is copied from wherever it lies into a chunk.  Queues
- * are sources of the service threads' pool, like virtqueues, so several threads
- * receive from one device.  An empty poll costs a look at shared memory and no
- * system call; one system call sends a batch.
+ * UMEM), cut into chunks.  Half of them circulate for receiving: the kernel,
+ * or the hardware, fills a chunk; the datapath looks at it in place and copies
+ * the frame once, into a guest's buffers; the chunk goes back.  The other half
+ * is for sending: a frame is copied from wherever it lies into a chunk.
+ * Queues are sources of the service threads' pool, like virtqueues, so several
+ * threads receive from one device.  An empty poll costs a look at shared
+ * memory and no system call; one system call sends a batch.
  *
  * What the kernel's other ways into a device do, this one doesn't:
  *
@@ -156,8 +156,8 @@ view_chunks(struct vhost_packet *packet, struct vhost_seg segs[],
 }
 
 /* Makes a view of the frame that begins with the first of the 'n' descriptors
- * from 'idx' on, in 'packet' and as many 'segs' as it has descriptors.  Returns
- * their number, 0 if the rest of it is missing. */
+ * from 'idx' on, in 'packet' and as many 'segs' as it has descriptors.
+ * Returns their number, 0 if the rest of it is missing. */
 static unsigned int
 receive_frame(struct afxdp_queue *q, uint32_t idx, unsigned int n,
               struct vhost_packet *packet, struct vhost_seg segs[])
@@ -607,8 +607,8 @@ device_close_queues(struct port_afxdp *device)
 }
 
 /* How many queues of the device of 'port' are for sending, before there is a
- * program: a driver may count those that it makes for it.  A socket is bound to
- * any other without a word, and what it sends stays where it is. */
+ * program: a driver may count those that it makes for it.  A socket is bound
+ * to any other without a word, and what it sends stays where it is. */
 static unsigned int
 count_tx_queues(const struct port *port)
 {
@@ -688,7 +688,7 @@ device_open_with(struct port *port, struct port_afxdp *device,
 
 /* Returns true if, in 'mode', segmentation requests arrive as if they were
  * frames.  Native XDP has a veth's other end make frames of what it sends, but
- * a tap takes what a guest gives it, and passes what is long to generic XDP. */
+ * a tap takes what a guest gives it and passes what is long to generic XDP. */
 static bool
 loses_segmentation(const struct port_afxdp *device, enum xdp_mode mode)
 {

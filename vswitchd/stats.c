@@ -1,7 +1,7 @@
 /* Statistics, written to the database every stats-update-interval.
  *
- * With many interfaces they are refreshed in slices, a moment apart, so that no
- * trip through the main loop takes long.  An interface
+ * With many interfaces they are refreshed in slices, a moment apart, so that
+ * no trip through the main loop takes long.  An interface
  * whose counters are what they were when they were written last costs no more
  * than reading them. */
 #include <config.h>
