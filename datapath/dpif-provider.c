@@ -138,6 +138,31 @@ datapath_for_each(void (*cb)(struct datapath *, void *aux), void *aux)
     ovs_mutex_unlock(&datapaths_mutex);
 }
 
+struct find_aux {
+    const char *name;
+    struct port *port;
+};
+
+static void
+find_in_datapath(struct datapath *dp, void *aux_)
+{
+    struct find_aux *aux = aux_;
+
+    ovs_mutex_lock(&dp->port_mutex);
+    struct port *port = shash_find_data(&dp->ports_by_name, aux->name);
+    ovs_mutex_unlock(&dp->port_mutex);
+    aux->port = port ? port : aux->port;
+}
+
+struct port *
+datapath_find_port(const char *name)
+{
+    struct find_aux aux = { name, NULL };
+
+    datapath_for_each(find_in_datapath, &aux);
+    return aux.port;
+}
+
 static int
 provider_enumerate(struct sset *all, const struct dpif_class *class)
 {

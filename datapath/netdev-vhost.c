@@ -579,18 +579,7 @@ vhost_get_custom_stats(const struct netdev *netdev_,
     }
     ovs_mutex_unlock(&netdev->mutex);
 
-    stats->counters = xcalloc(N_DROP_REASONS, sizeof *stats->counters);
-    stats->size = 0;
-    for (int i = 0; i < N_DROP_REASONS; i++) {
-        if (c.drops[i]) {
-            struct netdev_custom_counter *counter
-                = &stats->counters[stats->size++];
-
-            snprintf(counter->name, sizeof counter->name, "drop_%s",
-                     drop_reason_names[i]);
-            counter->value = c.drops[i];
-        }
-    }
+    drops_to_custom_stats(&c, stats);
     return 0;
 }
 

@@ -163,7 +163,7 @@ struct iface {
     char *peer;                 /* Name of a patch port's peer, or NULL. */
     uint64_t change_seq;        /* The netdev's, when last written. */
     uint64_t stats_seq;         /* Of 'stats'. */
-    uint32_t stats_hash[2];     /* Of the statistics written last. */
+    ovs_u128 stats_hash;        /* Of the statistics written last. */
 };
 
 /* --- reconciler.c --- */
