@@ -146,7 +146,8 @@ put_aside(struct port *port, struct vhost_packet *packet,
 {
     struct put_aside_aux aux = { port, stand_in, program, thread };
 
-    if (!program && !port_allows_source(port, source_address(packet))) {
+    if (!program && !stand_in
+        && !port_allows_source(port, source_address(packet))) {
         port_drop_packet(port, DROP_SPOOFED, packet, thread);
     } else if (OVS_LIKELY(packet->len <= GENERIC_MAX_LEN)) {
         put_aside__(packet, &aux);
