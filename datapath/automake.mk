@@ -49,6 +49,10 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/port-afxdp.c \
 	datapath/port-netdev.c \
 	datapath/port-netdev.h \
+	datapath/policer.c \
+	datapath/policer.h \
+	datapath/port-qos.c \
+	datapath/port-qos.h \
 	datapath/port-packet.c \
 	datapath/port-tap.c \
 	datapath/port-tunnel.c \

@@ -36,6 +36,7 @@ struct conntrack;
 struct dp_packet;
 struct dp_packet_batch;
 struct meter_table;
+struct netdev_custom_stats;
 struct program_op;
 struct seq;
 
@@ -69,7 +70,10 @@ struct port_array {
 struct datapath {
     const struct dpif_class *class;
     char *name;
-    struct ovs_refcount ref_cnt;    /* Open dpifs. */
+    struct ovs_refcount ref_cnt;    /* Open dpifs... */
+    bool by_hand;                   /* ...and one more, until it is deleted by
+                                     * the command that made it, dpctl/add-dp
+                                     * and del-dp. */
 
     struct ovs_mutex port_mutex;    /* For changes of the ports. */
     OVSRCU_TYPE(struct port_array *) ports;
@@ -140,6 +144,9 @@ bool datapath_is_exiting(void);
 
 /* Calls 'cb' for every datapath.  Main thread. */
 void datapath_for_each(void (*cb)(struct datapath *, void *aux), void *aux);
+
+/* The port named 'name' of any datapath, or NULL.  Main thread. */
+struct port *datapath_find_port(const char *name);
 
 /* --- A thread's context ---------------------------------------------------*/
 
@@ -518,6 +525,11 @@ unsigned int port_index_end(void);
 
 struct drop_ring *drop_ring_create(void);
 void drop_ring_destroy(struct drop_ring *);
+
+/* Stores what was dropped, by reason, in '*stats', which the caller must
+ * free. */
+void drops_to_custom_stats(const struct port_counters *,
+                           struct netdev_custom_stats *stats);
 
 /* A JSON array of the last drops at 'port' (NULL: at any). */
 struct json *drops_report(const char *port);

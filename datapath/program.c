@@ -71,6 +71,10 @@ compile_set(struct program *program, struct program_op *op,
         COMPILE_SET(OP_SET_IPV4, ipv4, struct ovs_key_ipv4);
         return true;
 
+    case OVS_KEY_ATTR_IPV6:
+        COMPILE_SET(OP_SET_IPV6, ipv6, struct ovs_key_ipv6);
+        return true;
+
     case OVS_KEY_ATTR_TCP:
     case OVS_KEY_ATTR_UDP: {
         /* struct ovs_key_tcp and struct ovs_key_udp are alike. */

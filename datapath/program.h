@@ -26,6 +26,7 @@ enum program_op_type {
     OP_POP_VLAN,                /* Pop the outermost VLAN tag. */
     OP_SET_ETH,                 /* Rewrite Ethernet addresses... */
     OP_SET_IPV4,                /* ...IPv4 fields... */
+    OP_SET_IPV6,                /* ...IPv6 fields... */
     OP_SET_PORTS,               /* ...TCP, UDP ports. */
     OP_SET_TUNNEL,              /* The next output enters 'tunnel'. */
     OP_FILTERED,                /* Count: some output was left out. */
@@ -51,6 +52,9 @@ struct program_op {
         struct {
             struct ovs_key_ipv4 key, mask;
         } ipv4;
+        struct {
+            struct ovs_key_ipv6 key, mask;
+        } ipv6;
         struct {
             ovs_be16 src, src_mask;
             ovs_be16 dst, dst_mask;

@@ -369,6 +369,7 @@ run(const struct program *program, struct port *in, struct group *group,
         case OP_POP_VLAN:
         case OP_SET_ETH:
         case OP_SET_IPV4:
+        case OP_SET_IPV6:
         case OP_SET_PORTS:
         case OP_SET_TUNNEL:
         default:

@@ -7,7 +7,10 @@
 #include <config.h>
 #include "datapath/private.h"
 
+#include "datapath/policer.h"
 #include "dp-packet.h"
+#include "packets.h"
+#include "timeval.h"
 #include "util.h"
 
 /* Returns true if packets for 'port' that begin with 'packet' may become fewer
@@ -45,13 +48,39 @@ merge(struct output *output, struct dp_thread *thread)
     output->n = n;
 }
 
+/* Drops those packets of 'output' that 'policer' doesn't admit. */
+static void
+police(struct output *output, struct policer *policer,
+       struct dp_thread *thread)
+{
+    long long int now = time_usec();
+    unsigned int n = 0;
+
+    for (unsigned int i = 0; i < output->n; i++) {
+        struct vhost_packet *packet = output->packets[i];
+
+        /* Rates are those of IP packets. */
+        if (policer_admit(policer, packet->len - ETH_HEADER_LEN, now)) {
+            output->packets[n++] = packet;
+        } else {
+            port_drop_packet(output->port, DROP_EGRESS_POLICING, packet,
+                             thread);
+        }
+    }
+    output->n = n;
+}
+
 static void
 output_send(struct output *output, struct dp_thread *thread)
 {
     struct port *port = output->port;
     struct port_counters *counters = &thread->counters[port->index];
+    struct policer *policer = ovsrcu_get(struct policer *, &port->egress);
     uint64_t bytes = 0;
 
+    if (OVS_UNLIKELY(policer)) {
+        police(output, policer, thread);
+    }
     for (unsigned int i = 0; i < output->n; i++) {
         bytes += output->packets[i]->len;
     }

@@ -243,6 +243,13 @@ veth_add () {
     $inner link set "$1" up && ip link set "$1" up
 }
 
+# few_lost FILE: fails unless iperf3, whose output is FILE, received most of its
+# datagrams.  Its socket holds those of 50 ms: on a busy machine it misses some.
+few_lost () {
+    sed -n 's/.*(\([0-9.e+-]*\)%).*receiver/\1/p' "$1" \
+        | awk '$1 >= 30 { bad = 1 } END { exit bad || !NR }'
+}
+
 # ------------------------------------------------- vhost-user front-ends -----
 
 # testpmd_start NAME [OPTION...] SOCKET[,DEVARG...]...: starts dpdk-testpmd with
