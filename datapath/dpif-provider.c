@@ -138,6 +138,31 @@ datapath_for_each(void (*cb)(struct datapath *, void *aux), void *aux)
     ovs_mutex_unlock(&datapaths_mutex);
 }
 
+struct find_aux {
+    const char *name;
+    struct port *port;
+};
+
+static void
+find_in_datapath(struct datapath *dp, void *aux_)
+{
+    struct find_aux *aux = aux_;
+
+    ovs_mutex_lock(&dp->port_mutex);
+    struct port *port = shash_find_data(&dp->ports_by_name, aux->name);
+    ovs_mutex_unlock(&dp->port_mutex);
+    aux->port = port ? port : aux->port;
+}
+
+struct port *
+datapath_find_port(const char *name)
+{
+    struct find_aux aux = { name, NULL };
+
+    datapath_for_each(find_in_datapath, &aux);
+    return aux.port;
+}
+
 static int
 provider_enumerate(struct sset *all, const struct dpif_class *class)
 {
@@ -598,9 +623,9 @@ provider_recv_set(struct dpif *dpif, bool enable)
 
 /* All handlers take from one queue. */
 static int
-provider_handlers_set(struct dpif *dpif OVS_UNUSED,
-                      uint32_t n_handlers OVS_UNUSED)
+provider_handlers_set(struct dpif *dpif, uint32_t n_handlers OVS_UNUSED)
 {
+    upcall_queue_forget_takers(dpif_datapath(dpif)->upcall_queue);
     return 0;
 }
 
@@ -609,8 +634,16 @@ provider_recv(struct dpif *dpif, uint32_t handler_id OVS_UNUSED,
               struct dpif_upcall *upcall, struct ofpbuf *buf)
 {
     struct datapath *dp = dpif_datapath(dpif);
-    struct dp_packet *packet = upcall_queue_pop(dp->upcall_queue);
 
+    /* A handler takes some packets, until there are no more or it has enough,
+     * and then deals with them: if there were no more the last time, it has
+     * done so. */
+    static __thread bool taking;
+    if (!taking) {
+        upcall_queue_done(dp->upcall_queue);
+    }
+    struct dp_packet *packet = upcall_queue_pop(dp->upcall_queue);
+    taking = packet != NULL;
     return packet ? dpif_flow_make_upcall(dp, packet, upcall, buf) : EAGAIN;
 }
 
