@@ -495,6 +495,7 @@ execute_action(void *aux_, struct dp_packet_batch *batch,
         return;
 
     case OVS_ACTION_ATTR_CT:
+        conntrack_make_tailroom(batch);
         conntrack_action(dp->conntrack, batch, aux->flow, a, thread->now);
         break;
 

@@ -435,8 +435,9 @@ symmetric_hash(uint64_t src, uint64_t dst, uint16_t tp_src, uint16_t tp_dst,
 /* --- generic.c, upcall.c -----------------------------------------------------*/
 
 /* Longest packet that a dp_packet, which counts its allocation in 16 bits,
- * holds together with its headroom. */
-#define GENERIC_MAX_LEN (UINT16_MAX - 192)
+ * holds together with its headroom and with what actions, application layer
+ * gateways above all, make it longer by. */
+#define GENERIC_MAX_LEN (UINT16_MAX - 1024)
 
 /* Makes a dp_packet of the view 'packet', of at most GENERIC_MAX_LEN bytes,
  * which 'in' received.  Its offload request travels along.  The caller owns
