@@ -13,12 +13,12 @@
  *
  * One system call receives one packet, in some 800 ns of our thread's time.
  * recvmmsg() takes 5 % less, for short packets; long ones are better off when
- * they are forwarded before the next arrive.  Of the ways to send, per packet of
- * 64 or 1500 bytes into a veth: sendmsg() 1.57 us, sendmmsg() 1.46 us, io_uring
- * 1.58 us, nearly all of it the kernel's way to the other end.  A ring shared with the kernel takes 20 ns, but
- * delivers full blocks or what a millisecond brought (TPACKET_V3), or has
- * slots of one size (TPACKET_V2), which must hold a GSO packet: 64 KB each,
- * for each port.
+ * they are forwarded before the next arrive.  A ring shared with the kernel
+ * takes 20 ns, but delivers full blocks or what a millisecond brought
+ * (TPACKET_V3), or has slots of one size (TPACKET_V2), which must hold a GSO
+ * packet: 64 KB each, for each port.  Of the ways to send, per packet of 64 or
+ * 1500 bytes into a veth: sendmsg() 1.57 us, sendmmsg() 1.46 us, io_uring 1.58
+ * us, nearly all of it the kernel's way to the other end.
  *
  * Frames are sent through the device's queueing discipline, not past it: that
  * is where a port's QoS is.  On devices without one (veth) it costs nothing.
@@ -285,9 +285,9 @@ mute(int fd)
                       sizeof program) ? errno : 0;
 }
 
-/* Makes a packet socket that gets what device 'ifindex' receives, mute if it is
- * one of 'several', or it would get all until it is in their group.  Returns
- * its descriptor or a negative errno value. */
+/* Makes a packet socket that gets what device 'ifindex' receives, mute if it
+ * is one of 'several', or it would get all until it is in their group.
+ * Returns its descriptor or a negative errno value. */
 static int
 open_socket(int ifindex, bool several)
 {
@@ -442,4 +442,5 @@ const struct port_class port_packet_class = {
     .open = port_packet_open,
     .close = port_packet_close,
     .send = port_packet_send,
+    .likes_merged = true,
 };

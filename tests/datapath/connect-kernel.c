@@ -156,7 +156,7 @@ main(int argc, char *argv[])
     if (argc < 5) {
         ovs_fatal(0, "usage: %s TYPE NAME TYPE NAME [COMMAND...]", argv[0]);
     }
-    netdev_tap_register();
+    netdev_tap_register(NULL);
     if (vhost_pool_create(&config, &pool, &error)) {
         ovs_fatal(0, "%s", error);
     }
