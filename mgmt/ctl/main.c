@@ -246,6 +246,8 @@ main(int argc, char *argv[])
     fatal_ignore_sigpipe();
     vlog_set_levels(NULL, VLF_CONSOLE, VLL_WARN);
     vlog_set_levels_from_string_assert("reconnect:warn");
+    /* That the machine is busy is nothing to bother the user with. */
+    vlog_set_levels_from_string_assert("timeval:console:err");
 
     size_t name_len = strlen(program_name);
     compat = name_len >= 5 && !strcmp(&program_name[name_len - 5], "vsctl");
