@@ -16,6 +16,7 @@
 
 #include <net/if.h>
 
+#include "datapath/kernel/kernel.h"
 #include "netdev-linux-private.h"
 #include "netdev-provider.h"
 #include "netnsid.h"
@@ -55,6 +56,18 @@ netdev_system_update_flags(struct netdev *netdev_, enum netdev_flags off,
     return 0;
 }
 
+/* Implements netdev_class.get_status() for kernel devices. */
+int
+netdev_system_get_status(const struct netdev *netdev, struct smap *status)
+{
+    int error = netdev_linux_class.get_status(netdev, status);
+
+    if (!error) {
+        kernel_device_get_status(netdev_get_ifindex(netdev), status);
+    }
+    return error;
+}
+
 /* Registers the class in place of libopenvswitch's. */
 void
 netdev_system_register(void)
@@ -65,6 +78,7 @@ netdev_system_register(void)
     netdev_unregister_provider("system");
     class = netdev_linux_class;
     class.update_flags = netdev_system_update_flags;
+    class.get_status = netdev_system_get_status;
     error = netdev_register_provider(&class);
     ovs_assert(!error);
 }

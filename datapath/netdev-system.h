@@ -8,6 +8,8 @@
 int netdev_system_update_flags(struct netdev *, enum netdev_flags off,
                                enum netdev_flags on,
                                enum netdev_flags *old_flagsp);
+struct smap;
+int netdev_system_get_status(const struct netdev *, struct smap *);
 void netdev_system_register(void);
 
 #endif /* netdev-system.h */

@@ -40,6 +40,7 @@
 #include <unistd.h>
 
 #include "datapath/closer.h"
+#include "datapath/kernel/kernel.h"
 #include "netdev-provider.h"
 #include "netlink.h"
 #include "netlink-socket.h"
@@ -318,6 +319,7 @@ tap_get_stats(const struct netdev *netdev, struct netdev_stats *stats)
         swap(&stats->rx_bytes, &stats->tx_bytes);
         swap(&stats->rx_errors, &stats->tx_errors);
         swap(&stats->rx_dropped, &stats->tx_dropped);
+        kernel_device_add_stats(netdev_get_ifindex(netdev), stats);
     }
     return error;
 }
@@ -338,6 +340,7 @@ netdev_tap_register(void)
         class->destruct = tap_destruct;
         class->get_stats = tap_get_stats;
         class->update_flags = netdev_system_update_flags;
+        class->get_status = netdev_system_get_status;
 
         /* Packets are for port-tap.c, and tc offload is for devices of
          * others. */

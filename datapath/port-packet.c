@@ -4,7 +4,7 @@
  * The socket gets all that the device receives, whatever its destination
  * address: it doesn't make the device promiscuous, so what a NIC filters out
  * it doesn't see, but a veth and a tap filter nothing.  The host's own stack
- * is kept off (host-stack.c).  Frames come and go behind a virtio-net header,
+ * is kept off (tc-program.c).  Frames come and go behind a virtio-net header,
  * so that segmentation and checksum offloads work in both directions.  The
  * kernel takes a received VLAN tag out of the frame; we put it back.
  *
@@ -16,6 +16,9 @@
  *
  * Frames are sent through the device's queueing discipline, not past it: that
  * is where a port's QoS is.  On devices without one (veth) it costs nothing.
+ *
+ * What the kernel engine deals with doesn't come here: its filter on the socket
+ * sees to that.
  *
  * A device that disappears takes the socket's binding with it; the port
  * then receives nothing and drops all until it is opened again. */
@@ -33,8 +36,11 @@
 #include <unistd.h>
 
 #include "datapath/closer.h"
-#include "datapath/host-stack.h"
 #include "datapath/kernel-io.h"
+#include "datapath/kernel/kernel.h"
+#include "datapath/private.h"
+#include "datapath/tc-program.h"
+#include "datapath/upcall-queue.h"
 #include "netdev.h"
 #include "openvswitch/vlog.h"
 #include "util.h"
@@ -54,7 +60,8 @@ struct port_packet {
     struct vhost_source source;
     struct port *port;
     int fd;
-    struct host_stack_block block;
+    struct tc_program block;    /* Without the kernel engine: keeps the host's
+                                 * stack off. */
 };
 
 union auxdata {
@@ -172,6 +179,17 @@ count_overflow(struct port_packet *pp, struct dp_thread *thread)
     }
 }
 
+/* All packets up to number 'up' have been sent on, unless they wait for an
+ * upcall: the kernel engine may forward what comes after them. */
+static void
+port_packet_caught_up(struct port_packet *pp, uint64_t up)
+{
+    if (pp->port->kernel
+        && upcall_queue_is_idle(pp->port->dp->upcall_queue, pp->port)) {
+        kernel_port_done(pp->port, up);
+    }
+}
+
 static unsigned int
 port_packet_poll(struct vhost_source *source,
                  struct vhost_thread *vhost_thread, unsigned int budget)
@@ -183,14 +201,17 @@ port_packet_poll(struct vhost_source *source,
     bool more = true;
 
     while (more && done < budget) {
+        uint64_t up = kernel_port_up(pp->port);
         unsigned int n = port_packet_receive(
             pp, batch, MIN(budget - done, VHOST_BATCH), thread, &more);
 
-        if (!n) {
-            break;
+        if (n) {
+            datapath_receive(pp->port, batch->packets, n, thread);
+            done += n;
         }
-        datapath_receive(pp->port, batch->packets, n, thread);
-        done += n;
+        if (!more) {
+            port_packet_caught_up(pp, up);
+        }
     }
     if (more) {
         /* There was a backlog, so there may have been too long a one. */
@@ -250,19 +271,14 @@ set_option(int fd, int level, int option, int value)
     return setsockopt(fd, level, option, &value, sizeof value) ? errno : 0;
 }
 
-/* Makes a packet socket that gets what device 'ifindex' receives.  Returns its
- * descriptor or a negative errno value. */
+/* Makes a packet socket that receives nothing yet.  Returns its descriptor or a
+ * negative errno value. */
 static int
-open_socket(int ifindex)
+open_socket(void)
 {
-    struct sockaddr_ll sll = {
-        .sll_family = AF_PACKET,
-        .sll_protocol = htons(ETH_P_ALL),
-        .sll_ifindex = ifindex,
-    };
     int error;
 
-    /* Protocol 0: it receives nothing until it is bound to the device. */
+    /* Protocol 0: it receives nothing until it is bound to a device. */
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -errno;
@@ -271,13 +287,25 @@ open_socket(int ifindex)
         || (error = set_option(fd, SOL_PACKET, PACKET_AUXDATA, 1))
         || (error = set_option(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1))
         || (error = set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER))
-        || (error = set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER))
-        || (error = bind(fd, (struct sockaddr *) &sll, sizeof sll)
-            ? errno : 0)) {
+        || (error = set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE,
+                               SOCKET_BUFFER))) {
         close(fd);
         return -error;
     }
     return fd;
+}
+
+/* Has packet socket 'fd' get what device 'ifindex' receives. */
+static int
+bind_socket(int fd, int ifindex)
+{
+    struct sockaddr_ll sll = {
+        .sll_family = AF_PACKET,
+        .sll_protocol = htons(ETH_P_ALL),
+        .sll_ifindex = ifindex,
+    };
+
+    return bind(fd, (struct sockaddr *) &sll, sizeof sll) ? errno : 0;
 }
 
 /* The NUMA node of the hardware behind device 'name', -1 if unknown. */
@@ -298,6 +326,17 @@ device_numa_node(const char *name)
     return node;
 }
 
+/* Takes our programs off the device. */
+static void
+detach(struct port_packet *pp)
+{
+    if (pp->port->kernel) {
+        kernel_port_close(pp->port, !pp->port->deleted);
+    } else {
+        tc_program_detach(&pp->block);
+    }
+}
+
 static int
 port_packet_open(struct port *port, char **errp)
 {
@@ -310,7 +349,7 @@ port_packet_open(struct port *port, char **errp)
                           ovs_strerror(-ifindex));
         return -ifindex;
     }
-    int fd = open_socket(ifindex);
+    int fd = open_socket();
     if (fd < 0) {
         error = -fd;
         *errp = (error == EPERM
@@ -333,19 +372,32 @@ port_packet_open(struct port *port, char **errp)
         .port = port,
         .fd = fd,
     };
-    error = host_stack_block(&pp->block, ifindex);
-    if (error) {
+    /* The kernel engine's programs before the first packet: it would be
+     * forwarded twice. */
+    if (kernel_port_open(port, ifindex, fd)
+        && (error = tc_program_attach(&pp->block, ifindex, false,
+                                      tc_program_drop_all(), NULL))) {
         *errp = xasprintf("%s: cannot keep the host's network stack off the "
                           "port: attaching a BPF program failed: %s",
                           name, ovs_strerror(error));
-        close(fd);
-        free(pp);
-        return error;
+        goto error;
+    }
+    error = bind_socket(fd, ifindex);
+    if (error) {
+        *errp = xasprintf("%s: cannot bind a packet socket: %s", name,
+                          ovs_strerror(error));
+        detach(pp);
+        goto error;
     }
     port->priv = pp;
     port->offloads = kernel_offloads();
     vhost_pool_add(datapath_pool(), &pp->source);
     return 0;
+
+error:
+    close(fd);
+    free(pp);
+    return error;
 }
 
 static void
@@ -354,7 +406,7 @@ port_packet_close(struct port *port)
     struct port_packet *pp = port->priv;
 
     vhost_pool_remove(datapath_pool(), &pp->source);
-    host_stack_unblock(&pp->block);
+    detach(pp);
     closer_close(netdev_get_name(port->netdev), pp->fd);
     free(pp);
 }

@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "datapath/kernel-io.h"
+#include "datapath/kernel/kernel.h"
 #include "datapath/netdev-tap.h"
 #include "netdev.h"
 #include "util.h"
@@ -67,15 +68,16 @@ port_tap_poll(struct vhost_source *source, struct vhost_thread *thread,
     bool more = true;
 
     while (more && done < budget) {
+        uint64_t up = kernel_port_up(tap->port);
         unsigned int n = port_tap_receive(
             tap, batch, MIN(budget - done, VHOST_BATCH), &more);
 
-        if (!n) {
-            break;
+        if (n) {
+            datapath_receive(tap->port, batch->packets, n,
+                             dp_thread_from_vhost(thread));
+            done += n;
         }
-        datapath_receive(tap->port, batch->packets, n,
-                         dp_thread_from_vhost(thread));
-        done += n;
+        kernel_port_received(tap->port, n, up, !more);
     }
     return done;
 }
@@ -125,6 +127,11 @@ port_tap_open(struct port *port, char **errp)
     };
     port->priv = tap;
     port->offloads = kernel_offloads();
+    int ifindex = netdev_get_ifindex(port->netdev);
+    if (ifindex > 0) {
+        /* Else it is the user engine's alone. */
+        kernel_port_open(port, ifindex, -1);
+    }
     vhost_pool_add(datapath_pool(), &tap->source);
     return 0;
 }
@@ -135,6 +142,7 @@ port_tap_close(struct port *port)
     struct port_tap *tap = port->priv;
 
     vhost_pool_remove(datapath_pool(), &tap->source);
+    kernel_port_close(port, !port->deleted);
     netdev_tap_close(netdev_get_name(port->netdev), tap->fd);
     free(tap);
 }

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "datapath/kernel/kernel.h"
 #include "netdev.h"
 #include "netdev-provider.h"
 #include "netdev-vport.h"
@@ -120,6 +121,9 @@ dp_port_destroy(struct port *port)
         /* Whoever sends to a port is online: once everybody has been offline,
          * nobody does any more. */
         vhost_synchronize();
+        if (port->deleted) {
+            kernel_flows_remove_port(port);
+        }
         port->class->close(port);
     }
     netdev_close(port->netdev);

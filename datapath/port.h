@@ -82,6 +82,8 @@ struct port {
     struct netdev *netdev;      /* A reference. */
     const char *type;           /* dpif port type, e.g. "internal". */
     void *priv;                 /* 'class' owns it. */
+    struct kernel_attachment *kernel; /* To the kernel engine, or NULL. */
+    bool deleted;               /* It goes for good, not with the process. */
     uint64_t offloads;          /* What 'send' takes: a mask of 1 <<
                                  * VIRTIO_NET_F_GUEST_{CSUM,TSO4,TSO6,ECN,USO4,
                                  * USO6}, if the class has no

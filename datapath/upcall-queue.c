@@ -15,15 +15,20 @@
 #include "dp-packet.h"
 #include "openvswitch/poll-loop.h"
 #include "seq.h"
+#include "timeval.h"
 #include "util.h"
 
 /* Packets of a port that may wait. */
 #define PORT_LIMIT 256
 
+/* A packet that was taken so long ago is on its way. */
+#define SETTLE_MSEC 20
+
 /* The packets of a port, in a ring. */
 struct port_queue {
     struct ovs_list node;           /* In upcall_queue.turns if it has any. */
     unsigned int first, n;
+    atomic_llong last_pop;          /* time_msec(). */
     struct dp_packet *packets[PORT_LIMIT];
 };
 
@@ -82,6 +87,19 @@ upcall_queue_has(const struct upcall_queue *queue, const struct port *port)
 }
 
 bool
+upcall_queue_is_idle(const struct upcall_queue *queue,
+                     const struct port *port)
+{
+    const struct port_queue *pq
+        = atomic_load_explicit(&queue->ports[port->index],
+                               memory_order_acquire);
+
+    return !pq || (!__atomic_load_n(&pq->n, __ATOMIC_RELAXED)
+                   && time_msec() - atomic_load(&pq->last_pop)
+                      > SETTLE_MSEC);
+}
+
+bool
 upcall_queue_push(struct upcall_queue *queue, const struct port *port,
                   struct dp_packet *packet)
 {
@@ -116,6 +134,7 @@ port_queue_pop(struct port_queue *pq)
     struct dp_packet *packet = pq->packets[pq->first];
 
     pq->first = (pq->first + 1) % PORT_LIMIT;
+    atomic_store(&pq->last_pop, time_msec());
     __atomic_store_n(&pq->n, pq->n - 1, __ATOMIC_RELAXED);
     return packet;
 }

@@ -20,6 +20,11 @@ void upcall_queue_enable(struct upcall_queue *, bool enable);
  * ones have to wait behind them.  Any thread. */
 bool upcall_queue_has(const struct upcall_queue *, const struct port *);
 
+/* Returns true if no packet that came in by 'port' is waiting or has been taken
+ * so recently that whoever took it may still be dealing with it.  Any
+ * thread. */
+bool upcall_queue_is_idle(const struct upcall_queue *, const struct port *);
+
 /* Appends 'packet', which came in by 'port' and found no flow.  Takes it over
  * if it returns true; returns false if the port has its share of the queue
  * waiting already, or nobody takes upcalls.  Any thread. */
