@@ -115,6 +115,15 @@ struct flow_parse {
 };
 
 #define FLOW_KEY_NO_OFS 0xffff
+
+/* IPv6 extension headers that the parser follows.  Few in the kernel, whose
+ * verifier tries them all: packets with more are left to the user engine. */
+#ifdef __BPF__
+#define FLOW_KEY_MAX_EXT 3
+#else
+#define FLOW_KEY_MAX_EXT 16
+#endif
+
 #define FLOW_KEY_DL_TYPE_NONE 0x5ff /* Not Ethernet II: struct flow's value. */
 
 #ifdef __BPF__
@@ -246,7 +255,7 @@ flow_key_parse_ipv6(const __u8 *head, __u32 head_len, __u32 len, __u32 ofs,
 
     /* Extension headers.  A chain that ends early leaves protocol, class, hop
      * limit and label unset, as struct flow does. */
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < FLOW_KEY_MAX_EXT; i++) {
         if (proto != 0 && proto != 43 && proto != 60 && proto != 51
             && proto != 44) {
             break;
@@ -281,7 +290,7 @@ flow_key_parse_ipv6(const __u8 *head, __u32 head_len, __u32 len, __u32 ofs,
             }
         }
         at += ext_len;
-        if (i == 15) {
+        if (i == FLOW_KEY_MAX_EXT - 1) {
             parse->need = 0xffffffff;
             return 0;
         }

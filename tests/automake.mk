@@ -96,8 +96,20 @@ tests_vhost_test_sleep_model_LDADD = $(OVS_LDADD)
 
 # The compact flow key against libopenvswitch's own parser.
 check_PROGRAMS += tests/datapath/test-flow-key
-tests_datapath_test_flow_key_SOURCES = tests/datapath/test-flow-key.c
+RANDOM_FRAME = tests/datapath/random-frame.c tests/datapath/random-frame.h
+tests_datapath_test_flow_key_SOURCES = tests/datapath/test-flow-key.c \
+	$(RANDOM_FRAME)
 tests_datapath_test_flow_key_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
+
+# The kernel engine's programs against the user engine and libopenvswitch.
+check_PROGRAMS += tests/datapath/test-kernel-engine
+tests_datapath_test_kernel_engine_SOURCES = \
+	tests/datapath/test-kernel-engine.c $(RANDOM_FRAME)
+tests_datapath_test_kernel_engine_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
+tests_datapath_test_kernel_engine_LDFLAGS = $(AM_LDFLAGS) $(WRAP_OPENVSWITCH)
+tests_datapath_test_kernel_engine_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD) \
+	$(DATAPATH_LDADD) $(OVS_LDADD)
+EXTRA_DIST += tests/datapath/sequence.py
 
 # The vhost service against a scripted front-end.
 check_PROGRAMS += tests/vhost/test-vhost
