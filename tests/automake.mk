@@ -66,7 +66,7 @@ tests_bench_vhost_gen_CFLAGS = $(BENCH_CFLAGS)
 tests_bench_vhost_yardstick_SOURCES = tests/bench/vhost-yardstick.c
 tests_bench_vhost_yardstick_CFLAGS = $(BENCH_CFLAGS)
 CLEANFILES += $(EXTRA_PROGRAMS)
-EXTRA_DIST += tests/bench/ports tests/bench/switch
+EXTRA_DIST += tests/bench/kernel tests/bench/ports tests/bench/switch
 CLEANFILES += $(BENCH_TOOLS)
 EXTRA_DIST += tests/bench/switch
 .PHONY: bench

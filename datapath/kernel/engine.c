@@ -283,9 +283,6 @@ kernel_engine_load(void)
     if (kernel_engine.loaded || problem || !run_dir) {
         return kernel_engine.loaded;
     }
-    if (!kernel_engine.enabled) {
-        return false;
-    }
 
     libbpf_set_print(log_libbpf);
     pin_dir = make_pin_dir();
@@ -351,6 +348,9 @@ kernel_engine_configure(const struct smap *other_config)
                                           "sluice-kernel-engine", true);
     kernel_engine.max_flows = MIN(MAX(max, 1), MAX_MAX_FLOWS);
     if (kernel_engine.loaded) {
+        if (!kernel_engine.enabled) {
+            kernel_flows_suspend();
+        }
         /* The maps have their size. */
         kernel_engine.max_flows = MIN(kernel_engine.max_flows,
                                       kernel_engine.n_flows);

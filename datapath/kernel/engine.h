@@ -59,6 +59,9 @@ void kernel_ports_drop_left(void);
 void kernel_flows_take_over(void);
 void kernel_flows_drop_left(void);
 
+/* Removes all entries.  They come again when the engine is enabled. */
+void kernel_flows_suspend(void);
+
 /* Compiles 'actions' of flows of 'dp' with 'key' and 'mask' into 'flow->ops',
  * and a set of the ports that they output to (bit index % 64) into '*outputs'.
  * Returns false if the programs can't do that. */

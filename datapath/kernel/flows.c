@@ -509,11 +509,12 @@ kernel_flow_put(struct megaflow *flow)
     const struct kernel_attachment *a = in ? in->kernel : NULL;
     const struct program *program = ovsrcu_get(struct program *,
                                                &flow->program);
-    bool possible = a && flow->subtable && kernel_engine.enabled
+    bool possible = a && flow->subtable
                     && set_match(flow, a->ifindex, &k)
                     && kernel_compile(dp, program->actions,
                                       program->actions_len, &k, &outputs);
-    bool installed = possible && install(flow, a->index, &k, outputs);
+    bool installed = possible && kernel_engine.enabled
+                     && install(flow, a->index, &k, outputs);
     if (!installed && flow->info->kernel_entry != NO_ENTRY) {
         remove_entry(flow->info->kernel_entry);
     }
@@ -524,7 +525,7 @@ kernel_flow_put(struct megaflow *flow)
 void
 kernel_flow_retry(struct megaflow *flow)
 {
-    if (flow->info->kernel_wanted) {
+    if (flow->info->kernel_wanted && kernel_engine.enabled) {
         ovs_mutex_lock(&flow->table->mutex);
         if (flow->info->kernel_wanted) {
             kernel_flow_put(flow);
@@ -579,6 +580,23 @@ kernel_flows_remove_port(const struct port *port)
             remove_entry(i);
             if (flow) {
                 /* It may have gone for another port's sake. */
+                flow->info->kernel_wanted = true;
+            }
+        }
+    }
+    ovs_mutex_unlock(&mutex);
+}
+
+void
+kernel_flows_suspend(void)
+{
+    ovs_mutex_lock(&mutex);
+    for (uint32_t i = 0; i < n_ever; i++) {
+        if (entries[i].used) {
+            struct megaflow *flow = entries[i].flow;
+
+            remove_entry(i);
+            if (flow) {
                 flow->info->kernel_wanted = true;
             }
         }

@@ -152,7 +152,7 @@ kernel_port_open(struct port *port, int ifindex, int socket)
     struct kernel_device device = { .pass = socket < 0 };
     unsigned int index;
 
-    if (!kernel_engine_load()) {
+    if (!kernel_engine.enabled || !kernel_engine_load()) {
         return EOPNOTSUPP;
     }
     if (!get_index(ifindex, &index)) {
