@@ -253,8 +253,52 @@ rewrite(struct vhost_packet *packet, const struct program_op *op)
         break;
 
     case OP_OUTPUT:
+    case OP_FILTERED:
+    case OP_CT:
+    case OP_CT_CLEAR:
+    case OP_RECIRC:
+    case OP_SPOOFED:
     default:
         OVS_NOT_REACHED();
+    }
+}
+
+static void
+output(struct port *in, odp_port_t number, struct vhost_packet *packet,
+       struct dp_thread *thread)
+{
+    struct port *out = datapath_port(in->dp, number);
+
+    if (OVS_LIKELY(out && out->class)) {
+        transmit_add(out, packet, thread);
+    } else {
+        port_drop_packet(in, DROP_NO_PORT, packet, thread);
+    }
+}
+
+static void
+count_filtered(const struct program_op *op, struct port *in,
+               struct vhost_packet *packet, struct dp_thread *thread)
+{
+    if (op->alone) {
+        port_drop_packet(in, DROP_RX_FILTER, packet, thread);
+    } else {
+        port_drop(in, DROP_FLOOD_FILTER, 1, thread);
+    }
+}
+
+void
+program_run_op(const struct program_op *op, struct port *in,
+               struct vhost_packet *packet, struct dp_thread *thread)
+{
+    if (op->type == OP_OUTPUT) {
+        output(in, op->port, packet, thread);
+    } else if (op->type == OP_FILTERED) {
+        count_filtered(op, in, packet, thread);
+    } else if (op->type == OP_SPOOFED) {
+        port_drop_packet(in, DROP_SPOOFED, packet, thread);
+    } else {
+        rewrite(packet, op);
     }
 }
 
@@ -272,14 +316,12 @@ program_run(const struct program *program, struct port *in,
         const struct program_op *op = &program->ops[i];
 
         if (op->type == OP_OUTPUT) {
-            struct port *out = datapath_port(in->dp, op->port);
-
-            if (OVS_LIKELY(out && out->class)) {
-                transmit_add(out, packet, thread);
-                waiting = true;
-            } else {
-                port_drop_packet(in, DROP_NO_PORT, packet, thread);
-            }
+            output(in, op->port, packet, thread);
+            waiting = true;
+        } else if (op->type == OP_FILTERED) {
+            count_filtered(op, in, packet, thread);
+        } else if (op->type == OP_SPOOFED) {
+            port_drop_packet(in, DROP_SPOOFED, packet, thread);
         } else {
             if (waiting) {
                 packet = make_writable(packet, thread);

@@ -2,11 +2,17 @@
 noinst_LIBRARIES += datapath/libdatapath.a
 datapath_libdatapath_a_SOURCES = \
 	datapath/actions.c \
+	datapath/announce.c \
+	datapath/announce.h \
+	datapath/addresses.c \
+	datapath/addresses.h \
 	datapath/atomic.h \
 	datapath/bond-map.c \
 	datapath/bond-map.h \
 	datapath/closer.c \
 	datapath/closer.h \
+	datapath/coalesce.c \
+	datapath/coalesce.h \
 	datapath/conntrack-action.c \
 	datapath/conntrack-action.h \
 	datapath/datapath.c \
@@ -29,11 +35,15 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/kernel/kernel.h \
 	datapath/kernel/maps.h \
 	datapath/kernel/ports.c \
+	datapath/link-stats.c \
+	datapath/link-stats.h \
 	datapath/megaflow.c \
 	datapath/megaflow.h \
 	datapath/meter.c \
 	datapath/meter.h \
 	datapath/microflow.h \
+	datapath/namesake.c \
+	datapath/namesake.h \
 	datapath/netdev-system.c \
 	datapath/netdev-system.h \
 	datapath/netdev-tap.c \
@@ -41,10 +51,12 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/netdev-vhost.c \
 	datapath/netdev-vhost.h \
 	datapath/offload.c \
+	datapath/port-afxdp.c \
 	datapath/port-netdev.c \
 	datapath/port-netdev.h \
 	datapath/port-packet.c \
 	datapath/port-tap.c \
+	datapath/port-tunnel.c \
 	datapath/port-vhost.c \
 	datapath/port.c \
 	datapath/port.h \
@@ -55,14 +67,21 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/tc-program.c \
 	datapath/tc-program.h \
 	datapath/thread.c \
+	datapath/tracked.c \
 	datapath/transmit.c \
+	datapath/tunnel-header.c \
+	datapath/tunnel-header.h \
+	datapath/tunnel-send.c \
+	datapath/tunnel-send.h \
 	datapath/unixctl.c \
 	datapath/upcall-queue.c \
 	datapath/upcall-queue.h \
-	datapath/upcall.c
+	datapath/upcall.c \
+	datapath/xdp-program.c \
+	datapath/xdp-program.h
 # The hot path is worth more inlining than -O2 does.
-datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS) -O3 $(LIBBPF_CFLAGS)
-DATAPATH_LDADD = datapath/libdatapath.a $(VHOST_LDADD) $(LIBBPF_LIBS)
+datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS) $(XDP_CFLAGS) -O3
+DATAPATH_LDADD = datapath/libdatapath.a $(VHOST_LDADD) $(XDP_LIBS)
 
 # The kernel engine's programs, in a header that the daemon includes.  They use
 # nothing that differs between kernels: neither BTF nor a kernel's own headers
@@ -74,14 +93,15 @@ $(BPF_OBJECT): $(srcdir)/datapath/kernel/fastpath.bpf.c \
 		$(srcdir)/datapath/kernel/maps.h $(srcdir)/datapath/flow-key.h
 	$(AM_V_GEN)$(MKDIR_P) datapath/kernel && \
 	$(BPF_CLANG) -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra \
-	    -Werror $(LIBBPF_CFLAGS) -idirafter $(MULTIARCH_INCLUDE) \
+	    -Werror $(XDP_CFLAGS) -idirafter $(MULTIARCH_INCLUDE) \
 	    -I$(top_srcdir) -c $(srcdir)/datapath/kernel/fastpath.bpf.c -o $@
 $(BPF_SKELETON): $(BPF_OBJECT)
 	$(AM_V_GEN)$(BPFTOOL) gen skeleton $(BPF_OBJECT) name fastpath_bpf >$@.tmp \
 	    2>/dev/null && mv $@.tmp $@
 BUILT_SOURCES += $(BPF_SKELETON)
 CLEANFILES += $(BPF_OBJECT) $(BPF_SKELETON)
-# Functions of libopenvswitch that ours stand in for: see netdev-system.c and
-# dpif-provider.c.
+# Functions of libopenvswitch that ours stand in for: see netdev-system.c,
+# dpif-provider.c and generic.c.
 WRAP_ROUTE_TABLE = -Wl,--wrap=route_table_run -Wl,--wrap=route_table_wait
-WRAP_OPENVSWITCH = $(WRAP_ROUTE_TABLE) -Wl,--wrap=dpif_is_netdev
+WRAP_OPENVSWITCH = $(WRAP_ROUTE_TABLE) -Wl,--wrap=dpif_is_netdev \
+	-Wl,--wrap=odp_tun_key_from_attr

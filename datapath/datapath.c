@@ -4,9 +4,11 @@
 #include "datapath/datapath.h"
 
 #include <errno.h>
+#include <malloc.h>
 
 #include "datapath/closer.h"
 #include "datapath/kernel/kernel.h"
+#include "datapath/link-stats.h"
 #include "datapath/netdev-system.h"
 #include "datapath/netdev-tap.h"
 #include "coverage.h"
@@ -21,8 +23,12 @@
 
 VLOG_DEFINE_THIS_MODULE(datapath);
 
+/* Free memory that each of malloc()'s arenas keeps, in bytes. */
+#define HEAP_SLACK (4 * 1024 * 1024)
+
 static struct vhost_pool *pool;
 static char *state_dir;
+static bool exiting;
 
 /* --- Service threads --------------------------------------------------------*/
 
@@ -31,6 +37,7 @@ service_start_cb(struct vhost_thread *vhost_thread)
 {
     struct dp_thread *thread = dp_thread_create(true);
 
+    thread->vhost = vhost_thread;
     thread->index = vhost_thread_index(vhost_thread);
     dp_thread_set(thread);
     return thread;
@@ -145,6 +152,11 @@ datapath_init(const char *rundir, const char *dummy)
     };
     char *err;
 
+    /* GSO packets on the generic path need buffers of 64 KiB: don't return
+     * each to the kernel, to be zeroed and mapped again for the next. */
+    mallopt(M_TRIM_THRESHOLD, HEAP_SLACK);
+    mallopt(M_MMAP_THRESHOLD, HEAP_SLACK);
+
     state_dir = xasprintf("%s/vhost-state", rundir);
     dp_threads_init();
     kernel_engine_init(rundir);
@@ -157,6 +169,18 @@ datapath_init(const char *rundir, const char *dummy)
 }
 
 void
+datapath_prepare_exit(void)
+{
+    exiting = true;
+}
+
+bool
+datapath_is_exiting(void)
+{
+    return exiting;
+}
+
+void
 datapath_exit(void)
 {
     vhost_pool_destroy(pool);
@@ -164,4 +188,10 @@ datapath_exit(void)
     kernel_engine_exit();
     closer_wait(NULL);          /* Sooner than the process's end would. */
     free(state_dir);
+}
+
+void
+datapath_prepare_stats(void)
+{
+    link_stats_read();
 }

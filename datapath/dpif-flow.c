@@ -4,6 +4,7 @@
 
 #include <errno.h>
 
+#include "datapath/addresses.h"
 #include "datapath/flow-convert.h"
 #include "datapath/kernel/kernel.h"
 #include "datapath/program.h"
@@ -58,6 +59,16 @@ flow_from_key(const struct nlattr *key, size_t key_len, struct flow *flow,
                               | CS_SRC_NAT | CS_DST_NAT) ? EINVAL : 0;
 }
 
+void
+dpif_flow_mask_vlan(struct match *match)
+{
+    if (!match->flow.vlans[0].tci) {
+        match->wc.masks.vlans[0].tci = OVS_BE16_MAX;
+    } else if (!match->wc.masks.vlans[0].tci) {
+        match->wc.masks.vlans[0].tci = htons(VLAN_VID_MASK | VLAN_CFI);
+    }
+}
+
 static int
 match_from_put(const struct dpif_flow_put *put, struct match *match)
 {
@@ -81,10 +92,7 @@ match_from_put(const struct dpif_flow_put *put, struct match *match)
                      "exactly");
         return EINVAL;
     }
-    /* As upcall.c does with what an upcall answers. */
-    if (!match->wc.masks.vlans[0].tci) {
-        match->wc.masks.vlans[0].tci = htons(VLAN_VID_MASK | VLAN_CFI);
-    }
+    dpif_flow_mask_vlan(match);
     return 0;
 }
 
@@ -169,8 +177,14 @@ dpif_flow_log_change(const struct match *match, const ovs_u128 *ufid,
                      size_t actions_len)
 {
     static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(600, 600);
-    const struct vlog_module *module = vlog_module_from_name("dpif_netdev");
+    static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
+    static const struct vlog_module *module;
 
+    /* Found by comparing all names. */
+    if (ovsthread_once_start(&once)) {
+        module = vlog_module_from_name("dpif_netdev");
+        ovsthread_once_done(&once);
+    }
     if (!module || !vlog_is_enabled(module, VLL_DBG)
         || vlog_should_drop(module, VLL_DBG, &rl)) {
         return;
@@ -214,11 +228,14 @@ dpif_flow_log_change(const struct match *match, const ovs_u128 *ufid,
 
 /* --- Put, get, delete ------------------------------------------------------ */
 
+/* Gives 'flow' 'program', which it takes over. */
 static int
-flow_modify(struct megaflow *flow, const struct dpif_flow_put *put)
+flow_modify(struct megaflow *flow, const struct dpif_flow_put *put,
+            struct program *program)
     OVS_REQUIRES(flow->table->mutex)
 {
     if (!(put->flags & DPIF_FP_MODIFY)) {
+        program_destroy(program);
         return put->flags & DPIF_FP_CREATE ? EEXIST : EINVAL;
     }
     if (put->stats) {
@@ -228,8 +245,7 @@ flow_modify(struct megaflow *flow, const struct dpif_flow_put *put)
                          ovsrcu_get_protected(struct program *,
                                               &flow->program),
                          put->actions, put->actions_len);
-    megaflow_set_program(flow, program_create(put->actions,
-                                              put->actions_len));
+    flow_set_program(flow, program);
     /* Threads count in arrays of their own, which only they write. */
     return put->flags & DPIF_FP_ZERO_STATS ? EOPNOTSUPP : 0;
 }
@@ -253,13 +269,16 @@ flow_put(struct datapath *dp, const struct dpif_flow_put *put)
         odp_flow_key_hash(&match.flow, sizeof match.flow, &ufid);
     }
 
+    /* Before the lock is taken, since it may have to wait. */
+    struct program *program = flow_program_create(dp, &match.flow,
+                                                  put->actions,
+                                                  put->actions_len);
     ovs_mutex_lock(&dp->flows.mutex);
     struct megaflow *flow = find_flow(dp, put->ufid, &match.flow);
     if (flow) {
-        error = flow_modify(flow, put);
+        error = flow_modify(flow, put, program);
     } else if (put->flags & DPIF_FP_CREATE) {
-        struct program *program = program_create(put->actions,
-                                                 put->actions_len);
+        program_narrow(program, &match.wc);
         error = megaflow_add(&dp->flows, &match, &ufid, program);
         if (error) {
             program_destroy(program);
@@ -268,6 +287,7 @@ flow_put(struct datapath *dp, const struct dpif_flow_put *put)
                                  put->actions_len);
         }
     } else {
+        program_destroy(program);
         error = ENOENT;
     }
     ovs_mutex_unlock(&dp->flows.mutex);
@@ -331,13 +351,14 @@ provider_flow_flush(struct dpif *dpif)
 /* --- Upcalls -----------------------------------------------------------------*/
 
 int
-dpif_flow_make_upcall(struct dp_packet *packet, struct dpif_upcall *upcall,
-                      struct ofpbuf *buf)
+dpif_flow_make_upcall(struct datapath *dp, struct dp_packet *packet,
+                      struct dpif_upcall *upcall, struct ofpbuf *buf)
 {
     struct flow flow;
     struct odp_flow_key_parms parms = { .flow = &flow, .support = support };
 
     flow_extract(packet, &flow);
+    flow_note_source(dp, &flow);
     memset(upcall, 0, sizeof *upcall);
     upcall->type = DPIF_UC_MISS;
     odp_flow_key_hash(&flow, sizeof flow, &upcall->ufid);

@@ -23,14 +23,20 @@ dpif_datapath(const struct dpif *dpif)
 void dpif_flow_init_class(struct dpif_class *);
 void dpif_conntrack_init_class(struct dpif_class *);
 
+/* Makes the mask of 'match', a megaflow's, what it becomes on its way through
+ * Netlink attributes.  They can't say that a packet's VLAN tag doesn't matter:
+ * a flow that doesn't look at it is one for untagged packets, or for one
+ * VLAN. */
+void dpif_flow_mask_vlan(struct match *);
+
 /* Logs that a flow has been added or modified: see dpif-flow.c. */
 void dpif_flow_log_change(const struct match *, const ovs_u128 *ufid,
                           const struct program *old,
                           const struct nlattr *actions, size_t actions_len);
 
-/* Makes a miss upcall of 'packet', which it takes over, with its key in
+/* Makes a miss upcall of 'packet' of 'dp', which it takes over, with its key in
  * 'buf'. */
-int dpif_flow_make_upcall(struct dp_packet *packet, struct dpif_upcall *,
-                          struct ofpbuf *buf);
+int dpif_flow_make_upcall(struct datapath *dp, struct dp_packet *packet,
+                          struct dpif_upcall *, struct ofpbuf *buf);
 
 #endif /* dpif-private.h */

@@ -49,12 +49,16 @@ static struct provider providers[] = {
 static struct ovs_mutex datapaths_mutex = OVS_MUTEX_INITIALIZER;
 static struct shash datapaths = SHASH_INITIALIZER(&datapaths);
 
-/* Whether packets enter and leave tunnels by actions (tnl_push, tnl_pop), with
- * the underlay's address on a bridge. */
 static bool
 has_native_tunnels(const struct dpif_class *class)
 {
     return strcmp(class->type, "system");
+}
+
+bool
+datapath_has_native_tunnels(const struct datapath *dp)
+{
+    return has_native_tunnels(dp->class);
 }
 
 bool __wrap_dpif_is_netdev(const struct dpif *);
@@ -408,14 +412,8 @@ provider_port_add(struct dpif *dpif, struct netdev *netdev,
     if (!error && shash_find(&dp->ports_by_name, name)) {
         error = EEXIST;
     }
-    if (!error && netdev_get_tunnel_config(netdev)
-        && !has_native_tunnels(dp->class)) {
-        /* Nothing would take the packets. */
-        error = EOPNOTSUPP;
-    }
     if (!error) {
-        error = dp_port_create(dp, netdev, netdev_get_type(netdev), *numberp,
-                            &port);
+        error = dp_port_create(dp, netdev, name, *numberp, &port);
     }
     if (!error) {
         shash_add(&dp->ports_by_name, name, port);
@@ -426,28 +424,13 @@ provider_port_add(struct dpif *dpif, struct netdev *netdev,
     return error;
 }
 
-/* The name under which 'dp' knows 'port'. */
-static struct shash_node *
-port_node(struct datapath *dp, const struct port *port)
-{
-    struct shash_node *node;
-    char namebuf[NETDEV_VPORT_NAME_BUFSIZE];
-
-    node = shash_find(&dp->ports_by_name,
-                      netdev_vport_get_dpif_port(port->netdev, namebuf,
-                                                 sizeof namebuf));
-    ovs_assert(node && node->data == port);
-    return node;
-}
-
 static void
 port_remove(struct datapath *dp, struct port *port)
 {
     ovs_mutex_lock(&dp->port_mutex);
-    struct shash_node *node = port_node(dp, port);
     port_array_set(dp, port->number, NULL);
-    ports_changed(dp, node->name);
-    shash_delete(&dp->ports_by_name, node);
+    ports_changed(dp, port->name);
+    shash_find_and_delete(&dp->ports_by_name, port->name);
     ovs_mutex_unlock(&dp->port_mutex);
     vhost_synchronize();
     upcall_queue_purge_port(dp->upcall_queue, port);
@@ -477,9 +460,9 @@ provider_port_del(struct dpif *dpif, odp_port_t number)
 }
 
 static void
-fill_port(const char *name, const struct port *port, struct dpif_port *out)
+fill_port(const struct port *port, struct dpif_port *out)
 {
-    out->name = xstrdup(name);
+    out->name = xstrdup(port->name);
     out->type = xstrdup(port->type);
     out->port_no = port->number;
 }
@@ -493,7 +476,7 @@ provider_port_query_by_number(const struct dpif *dpif, odp_port_t number,
     ovs_mutex_lock(&dp->port_mutex);
     struct port *port = datapath_port(dp, number);
     if (port && out) {
-        fill_port(port_node(dp, port)->name, port, out);
+        fill_port(port, out);
     }
     ovs_mutex_unlock(&dp->port_mutex);
     return port ? 0 : ENODEV;
@@ -508,7 +491,7 @@ provider_port_query_by_name(const struct dpif *dpif, const char *name,
     ovs_mutex_lock(&dp->port_mutex);
     struct port *port = shash_find_data(&dp->ports_by_name, name);
     if (port && out) {
-        fill_port(name, port, out);
+        fill_port(port, out);
     }
     ovs_mutex_unlock(&dp->port_mutex);
     return port ? 0 : ENODEV;
@@ -633,9 +616,10 @@ static int
 provider_recv(struct dpif *dpif, uint32_t handler_id OVS_UNUSED,
               struct dpif_upcall *upcall, struct ofpbuf *buf)
 {
-    struct dp_packet *packet
-        = upcall_queue_pop(dpif_datapath(dpif)->upcall_queue);
-    return packet ? dpif_flow_make_upcall(packet, upcall, buf) : EAGAIN;
+    struct datapath *dp = dpif_datapath(dpif);
+    struct dp_packet *packet = upcall_queue_pop(dp->upcall_queue);
+
+    return packet ? dpif_flow_make_upcall(dp, packet, upcall, buf) : EAGAIN;
 }
 
 static void

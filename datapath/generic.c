@@ -15,6 +15,8 @@
 
 #include "conntrack.h"
 #include "coverage.h"
+#include "csum.h"
+#include "datapath/addresses.h"
 #include "datapath/bond-map.h"
 #include "datapath/conntrack-action.h"
 #include "datapath/flow-convert.h"
@@ -29,6 +31,11 @@
 #include "odp-util.h"
 #include "timeval.h"
 
+enum odp_key_fitness __wrap_odp_tun_key_from_attr(const struct nlattr *,
+                                                  struct flow_tnl *, char **);
+enum odp_key_fitness __real_odp_tun_key_from_attr(const struct nlattr *,
+                                                  struct flow_tnl *, char **);
+
 COVERAGE_DEFINE(datapath_recirc_limit);
 
 /* Room in front of a packet for what actions push. */
@@ -37,6 +44,27 @@ COVERAGE_DEFINE(datapath_recirc_limit);
 BUILD_ASSERT_DECL(GENERIC_MAX_LEN + HEADROOM <= UINT16_MAX);
 
 /* --- Between views and dp_packets ------------------------------------------ */
+
+void
+generic_request_offload(struct dp_packet *packet, uint16_t csum_offset,
+                        uint8_t gso_type, uint16_t gso_size)
+{
+    switch (csum_offset) {
+    case 16:
+        dp_packet_hwol_set_csum_tcp(packet);
+        break;
+    case 6:
+        dp_packet_hwol_set_csum_udp(packet);
+        break;
+    default:
+        dp_packet_hwol_set_csum_sctp(packet);
+        break;
+    }
+    if (gso_type != VIRTIO_NET_HDR_GSO_NONE) {
+        dp_packet_set_flow_mark(packet,
+                                (uint32_t) gso_type << 16 | gso_size);
+    }
+}
 
 /* Stores the offload request of 'view' in 'packet', its copy.  A checksum
  * inside of a tunnel that the sender made has no place there: it is finished
@@ -52,21 +80,21 @@ save_offload(struct dp_packet *packet, const struct vhost_packet *view)
                             &view->vnet);
         return;
     }
-    switch (view->vnet.csum_offset) {
-    case 16:
-        dp_packet_hwol_set_csum_tcp(packet);
-        break;
-    case 6:
-        dp_packet_hwol_set_csum_udp(packet);
-        break;
-    default:
-        dp_packet_hwol_set_csum_sctp(packet);
-        break;
-    }
-    if (view->vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
-        dp_packet_set_flow_mark(packet, (uint32_t) view->vnet.gso_type << 16
-                                        | view->vnet.gso_size);
-    }
+    generic_request_offload(packet, view->vnet.csum_offset,
+                            view->vnet.gso_type, view->vnet.gso_size);
+}
+
+struct dp_packet *
+generic_packet_new(const void *data, size_t len, size_t room,
+                   const struct port *in)
+{
+    struct dp_packet *packet
+        = dp_packet_new_with_headroom(MAX(len, room), HEADROOM);
+
+    dp_packet_put(packet, data, len);
+    packet->packet_type = htonl(PT_ETH);
+    pkt_metadata_init(&packet->md, in->number);
+    return packet;
 }
 
 struct dp_packet *
@@ -134,6 +162,7 @@ view_init(struct vhost_packet *view, const struct dp_packet *packet)
     view->len = view->head_len = dp_packet_size(packet);
     view->segs = NULL;
     view->n_segs = 0;
+    view->user = NULL;
     view->l3_ofs = packet->l3_ofs;
     view->l4_ofs = packet->l4_ofs;
     view->hash = dp_packet_rss_valid(packet) ? dp_packet_get_rss_hash(packet)
@@ -155,6 +184,12 @@ output_one(struct port *port, struct dp_packet *packet,
 
     view->packet = packet;
     view_init(&view->view, packet);
+    if (flow_tnl_dst_is_set(&packet->md.tunnel)) {
+        view->tunnel.key = &packet->md.tunnel;
+        view->tunnel.packet_type = packet->packet_type;
+        view->tunnel.mark = packet->md.pkt_mark;
+        view->view.user = &view->tunnel;
+    }
     transmit_add(port, &view->view, thread);
 }
 
@@ -177,6 +212,55 @@ drop_batch(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
     dp_packet_delete_batch(batch, steal);
 }
 
+/* Has uplink 'port' know that 'packet' leaves by it. */
+static void
+note_uplink(const struct port *port, const struct dp_packet *packet,
+            struct dp_thread *thread)
+{
+    const struct eth_header *eth = dp_packet_data(packet);
+    const struct vlan_eth_header *vlan = dp_packet_data(packet);
+    uint16_t vid = dp_packet_size(packet) >= VLAN_ETH_HEADER_LEN
+                   && eth_type_vlan(eth->eth_type)
+                   ? vlan_tci_to_vid(vlan->veth_tci) : 0;
+    const struct port *in = datapath_port(port->dp,
+                                          packet->md.in_port.odp_port);
+    bool wait;
+    struct uplink_address *address
+        = uplink_use_now(port, eth->eth_src, vid, in, &wait);
+
+    if (wait) {
+        transmit_flush(thread);
+        vhost_offline();
+        address = uplink_use(port, eth->eth_src, vid, in);
+        vhost_online();
+    }
+    if (address) {
+        uplink_address_unuse(address);
+    }
+}
+
+/* Does what the addresses of 'packet' need before it leaves by port 'number'.
+ * Returns the port, or NULL if the packet is not to leave by it. */
+static struct port *
+check_addresses(const struct datapath *dp, odp_port_t number,
+                const struct dp_packet *packet, struct dp_thread *thread)
+{
+    const struct eth_header *eth = dp_packet_data(packet);
+    struct port *port = datapath_port(dp, number);
+
+    if (port && !port_takes(port, eth->eth_dst)) {
+        thread->n_filtered++;
+        return NULL;
+    }
+    if (port && ovsrcu_get(struct uplink *, &port->uplink)) {
+        note_uplink(port, packet, thread);
+        /* It may have gone meanwhile. */
+        port = datapath_port(dp, number);
+    }
+    thread->n_sent++;
+    return port;
+}
+
 static void
 output(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
        odp_port_t number, struct dp_thread *thread)
@@ -196,7 +280,12 @@ output(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
     }
     dp_packet_batch_apply_cutlen(batch);
     DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
-        output_one(port, packet, thread);
+        port = check_addresses(dp, number, packet, thread);
+        if (port) {
+            output_one(port, packet, thread);
+        } else {
+            dp_packet_delete(packet);
+        }
     }
 }
 
@@ -312,6 +401,37 @@ tunnel_pop(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
     recirculate(dp, batch, thread);
 }
 
+/* Computes the outer checksum of 'packet' anew where libopenvswitch computes it
+ * before it fills in lengths and sequence numbers. */
+static void
+fix_outer_checksum(struct dp_packet *packet, uint32_t tunnel_type)
+{
+    struct udp_header *udp = dp_packet_l4(packet);
+    struct gre_base_hdr *gre = dp_packet_l4(packet);
+    size_t len = dp_packet_l4_size(packet);
+
+    if (tunnel_type == OVS_VPORT_TYPE_GTPU) {
+        const struct ip_header *ip = dp_packet_l3(packet);
+        uint32_t sum = IP_VER(ip->ip_ihl_ver) == 4
+                       ? packet_csum_pseudoheader(dp_packet_l3(packet))
+                       : packet_csum_pseudoheader6(dp_packet_l3(packet));
+
+        udp->udp_csum = 0;
+        udp->udp_csum = csum_finish(csum_continue(sum, udp, len));
+        if (!udp->udp_csum) {
+            udp->udp_csum = htons(0xffff);
+        }
+    } else if ((tunnel_type == OVS_VPORT_TYPE_GRE
+                || tunnel_type == OVS_VPORT_TYPE_IP6GRE)
+               && (gre->flags & htons(GRE_CSUM | GRE_SEQ))
+                  == htons(GRE_CSUM | GRE_SEQ)) {
+        ovs_be16 *field = (ovs_be16 *) (gre + 1);
+
+        *field = 0;
+        *field = csum(gre, len);
+    }
+}
+
 static void
 tunnel_push(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
             const struct ovs_action_push_tnl *data, struct dp_thread *thread)
@@ -333,6 +453,7 @@ tunnel_push(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
     struct port_counters *counters = &thread->counters[port->index];
     struct dp_packet *packet;
     DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
+        fix_outer_checksum(packet, data->tnl_type);
         counter_add(&counters->tx_packets, 1);
         counter_add(&counters->tx_bytes, dp_packet_size(packet));
     }
@@ -357,6 +478,17 @@ userspace_action(struct datapath *dp, struct dp_packet_batch *batch,
     DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
         upcall_action(dp, packet, consume, userdata, thread);
     }
+}
+
+/* libopenvswitch's "set(tunnel)" adds to what the packet has of its last
+ * tunnel, or to what nobody has initialized: this stands in for the function
+ * that it calls, and clears that. */
+enum odp_key_fitness
+__wrap_odp_tun_key_from_attr(const struct nlattr *attr, struct flow_tnl *key,
+                             char **errorp)
+{
+    memset(key, 0, offsetof(struct flow_tnl, metadata.opts));
+    return __real_odp_tun_key_from_attr(attr, key, errorp);
 }
 
 /* --- Running actions --------------------------------------------------------*/
@@ -422,9 +554,11 @@ execute_action(void *aux_, struct dp_packet_batch *batch,
     dp_packet_delete_batch(batch, steal);
 }
 
-/* Returns true if 'actions' push a tunnel header. */
+/* Returns true if 'actions' are not for a packet that is yet to be cut into
+ * many, nor for one without its checksum: they push a header that covers it, or
+ * pop one that each piece has, or look at its length. */
 static bool
-pushes_tunnel(const struct nlattr *actions, size_t actions_len)
+need_finished_packet(const struct nlattr *actions, size_t actions_len)
 {
     const struct nlattr *a;
     unsigned int left;
@@ -433,8 +567,11 @@ pushes_tunnel(const struct nlattr *actions, size_t actions_len)
         enum ovs_action_attr type = nl_attr_type(a);
 
         if (type == OVS_ACTION_ATTR_TUNNEL_PUSH
+            || type == OVS_ACTION_ATTR_TUNNEL_POP
+            || type == OVS_ACTION_ATTR_CHECK_PKT_LEN
             || (type == OVS_ACTION_ATTR_CLONE
-                && pushes_tunnel(nl_attr_get(a), nl_attr_get_size(a)))) {
+                && need_finished_packet(nl_attr_get(a),
+                                        nl_attr_get_size(a)))) {
             return true;
         }
     }
@@ -480,19 +617,31 @@ generic_execute(struct datapath *dp, struct dp_packet_batch *batch,
 
     /* A tunnel's header covers the packet's checksum and its segmentation: do
      * both before it is pushed. */
-    if (first && steal && dp_packet_hwol_tx_l4_checksum(first)
+    if (first && dp_packet_hwol_tx_l4_checksum(first)
         && dp_packet_batch_size(batch) == 1
-        && pushes_tunnel(actions, actions_len)) {
+        && need_finished_packet(actions, actions_len)) {
         struct finish_aux finish = { aux, first, actions, actions_len };
         struct vhost_packet view;
 
         view_init(&view, first);
         offload_finish(&view, execute_finished, &finish);
-        dp_packet_delete_batch(batch, true);
+        dp_packet_delete_batch(batch, steal);
         return;
     }
+
+    unsigned int n_sent = thread->n_sent, n_filtered = thread->n_filtered;
     odp_execute_actions(&aux, batch, steal, actions, actions_len,
                         execute_action);
+    if (thread->n_filtered != n_filtered) {
+        const struct port *in = datapath_port(dp, flow->in_port.odp_port);
+
+        if (in) {
+            port_drop(in, thread->n_sent == n_sent ? DROP_RX_FILTER
+                                                   : DROP_FLOOD_FILTER,
+                      1, thread);
+        }
+        thread->n_filtered = n_filtered;
+    }
 }
 
 /* Gives 'packet', with 'flow', the hash that load balancing, groups and queue
@@ -507,7 +656,8 @@ ensure_hash(struct dp_packet *packet, const struct flow *flow)
 
 void
 generic_run(struct datapath *dp, struct dp_packet *packet,
-            const struct program *program, struct dp_thread *thread)
+            const struct program *program, size_t ofs,
+            struct dp_thread *thread)
 {
     struct dp_packet_batch batch;
     struct flow flow;
@@ -516,8 +666,10 @@ generic_run(struct datapath *dp, struct dp_packet *packet,
     ensure_hash(packet, &flow);
     counter_add(&thread->cache_counters.generic, 1);
     dp_packet_batch_init_packet(&batch, packet);
-    generic_execute(dp, &batch, true, &flow, program->actions,
-                    program->actions_len, thread);
+    generic_execute(dp, &batch, true, &flow,
+                    (const struct nlattr *) ((const char *) program->actions
+                                             + ofs),
+                    program->actions_len - ofs, thread);
 }
 
 void

@@ -5,8 +5,11 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 #include <sys/utsname.h>
+#include <unistd.h>
 
 #include "ovs-thread.h"
 #include "util.h"
@@ -90,6 +93,26 @@ kernel_batch_finish(struct kernel_batch *batch, unsigned int i, size_t n)
     return true;
 }
 
+void
+kernel_packet_push_vlan(struct vhost_packet *packet, ovs_be16 tpid,
+                        ovs_be16 tci)
+{
+    enum { TAG_LEN = KERNEL_TAG_ROOM, MACS_LEN = 12 };
+    ovs_be16 tag[2] = { tpid, tci };
+
+    packet->head -= TAG_LEN;
+    packet->head_len += TAG_LEN;
+    packet->len += TAG_LEN;
+    memmove(packet->head, packet->head + TAG_LEN, MACS_LEN);
+    memcpy(packet->head + MACS_LEN, tag, TAG_LEN);
+    if (packet->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
+        packet->vnet.csum_start += TAG_LEN;
+    }
+    if (packet->vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE) {
+        packet->vnet.hdr_len += TAG_LEN;
+    }
+}
+
 int
 kernel_packet_to_iov(const struct vhost_packet *packet,
                      struct virtio_net_hdr *vnet,
@@ -158,4 +181,31 @@ kernel_offloads(void)
         ovsthread_once_done(&asked);
     }
     return offloads;
+}
+
+int
+kernel_numa_node(const char *name)
+{
+    char *path = xasprintf("/sys/class/net/%s/device/numa_node", name);
+    FILE *stream = fopen(path, "r");
+    int node = -1;
+
+    free(path);
+    if (stream) {
+        if (fscanf(stream, "%d", &node) != 1) {
+            node = -1;
+        }
+        fclose(stream);
+    }
+    return node;
+}
+
+bool
+kernel_device_is_hardware(const char *name)
+{
+    char *path = xasprintf("/sys/class/net/%s/device", name);
+    bool exists = !access(path, F_OK);
+
+    free(path);
+    return exists;
 }

@@ -46,6 +46,11 @@ void kernel_batch_prepare(struct kernel_batch *batch, unsigned int i,
  * made.  Returns false if that is no frame, or too long a one. */
 bool kernel_batch_finish(struct kernel_batch *batch, unsigned int i, size_t n);
 
+/* Puts a VLAN tag that the kernel took out of 'packet', which it received, back
+ * in.  There must be KERNEL_TAG_ROOM bytes before its head. */
+void kernel_packet_push_vlan(struct vhost_packet *, ovs_be16 tpid,
+                             ovs_be16 tci);
+
 /* Makes 'iov' and 'vnet' describe 'packet', to be sent.  Returns the number of
  * elements. */
 int kernel_packet_to_iov(const struct vhost_packet *,
@@ -58,5 +63,13 @@ enum drop_reason kernel_drop_reason(int error);
 /* What kernel devices take when we send to them: they finish in software what
  * the hardware can't. */
 uint64_t kernel_offloads(void);
+
+/* The NUMA node of the hardware behind device 'name', -1 if unknown. */
+int kernel_numa_node(const char *name);
+
+/* Returns true if there is hardware behind device 'name'.  It is not a veth,
+ * a tap, a bridge... then, from which frames come just as their sender left
+ * them. */
+bool kernel_device_is_hardware(const char *name);
 
 #endif /* datapath/kernel-io.h */

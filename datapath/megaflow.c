@@ -344,7 +344,7 @@ megaflow_table_destroy(struct megaflow_table *table)
 struct megaflow *
 megaflow_lookup_wide(struct megaflow_table *table, const struct flow *flow_)
 {
-    if (!atomic_load_explicit(&table->n_wide, memory_order_relaxed)) {
+    if (!megaflow_table_has_wide(table)) {
         return NULL;
     }
 

@@ -100,6 +100,13 @@ struct megaflow *megaflow_lookup(struct megaflow_table *, struct flow_key *key,
 struct megaflow *megaflow_lookup_wide(struct megaflow_table *,
                                       const struct flow *);
 
+/* Returns true if 'table' has wide flows. */
+static inline bool
+megaflow_table_has_wide(const struct megaflow_table *table)
+{
+    return atomic_load_explicit(&table->n_wide, memory_order_relaxed);
+}
+
 /* Finds a flow by UFID. */
 struct megaflow *megaflow_find(struct megaflow_table *, const ovs_u128 *);
 

@@ -8,20 +8,30 @@
  * the first call of any netdev function that needs them). */
 void netdev_tap_register(void);
 
+/* Most queues of a device: options:n_rxq. */
+#define NETDEV_TAP_MAX_QUEUES 64
+
 /* Opens the tap device 'name', which has been opened as a netdev, and makes it
  * permanent: it stays, with its addresses, when this process ends.  (If it has
- * been removed since it was opened, it is made anew.)  Stores its descriptor,
- * non-blocking, in '*fdp'; the caller gives it back with netdev_tap_close().
+ * been removed since it was opened, it is made anew.)  Stores the descriptors
+ * of its queues, as many as its options say, non-blocking, in 'fds' and their
+ * number in '*n'.  The caller gives each back with netdev_tap_close().
  *
  * Returns 0 or a positive errno value and '*errp' set to a message that the
  * caller must free: EBUSY if another process holds the device, EEXIST if it is
  * no tap...  Main thread. */
-int netdev_tap_open(const char *name, int *fdp, char **errp);
+int netdev_tap_open(const char *name, int fds[NETDEV_TAP_MAX_QUEUES],
+                    unsigned int *n, char **errp);
 void netdev_tap_close(const char *name, int fd);
+
+/* Makes a tap device 'name' that is no netdev, and goes when its descriptor,
+ * non-blocking, which is stored in '*fdp', is closed: by closer_close().
+ * Otherwise as netdev_tap_open(). */
+int netdev_tap_create(const char *name, int *fdp, char **errp);
 
 /* Deletes the device 'name', because its port has been deleted by the user (as
  * opposed to: this process ends).  Its queues must have been closed.  Returns
- * at once; the kernel takes some 20 ms, which netdev_tap_open_queues() and
+ * at once; the kernel takes some 20 ms, which netdev_tap_open() and
  * netdev_open() wait for if they are called for a device of that name. */
 void netdev_tap_remove(const char *name);
 

@@ -11,7 +11,10 @@
  *
  * The device is made when it is configured, so that a bad path is an error of
  * the interface's; what it receives goes nowhere until the datapath has a port
- * for it. */
+ * for it.
+ *
+ * With options:netdev=true the kernel gets a network device of the same name:
+ * namesake.c. */
 #include <config.h>
 #include "datapath/netdev-vhost.h"
 
@@ -20,6 +23,8 @@
 #include <pwd.h>
 #include <unistd.h>
 
+#include "datapath/announce.h"
+#include "datapath/namesake.h"
 #include "datapath/private.h"
 #include "dirs.h"
 #include "netdev-provider.h"
@@ -40,6 +45,7 @@ struct vhost_options {
     bool connect;
     int uid, gid, mode;
     unsigned int queue_pairs;
+    bool netdev;
 };
 
 struct netdev_vhost {
@@ -52,6 +58,8 @@ struct netdev_vhost {
     enum netdev_flags flags;
     struct port *_Atomic port;      /* Whose packets it receives, or NULL.
                                      * Service threads read it. */
+    struct announcement announcement; /* Of the guest, after migration. */
+    struct namesake *namesake;      /* Or NULL. */
 };
 
 static const struct netdev_class vhostuser_class;
@@ -95,10 +103,80 @@ device_changed(struct vhost_device *device OVS_UNUSED, void *netdev_)
     netdev_change_seq_changed(&netdev->up);
 }
 
+static void
+device_rarp(struct vhost_device *device OVS_UNUSED, const uint8_t mac_[6],
+            void *netdev_)
+{
+    struct netdev_vhost *netdev = netdev_;
+    struct eth_addr mac;
+
+    memcpy(&mac, mac_, sizeof mac);
+    announcement_request(&netdev->announcement, mac);
+}
+
 static const struct vhost_device_ops device_ops = {
     .receive = device_receive,
     .changed = device_changed,
+    .rarp = device_rarp,
 };
+
+/* --- The network device of the same name ----------------------------------*/
+
+/* Has 'port', the device's, show its packets to whoever listens. */
+static void
+port_set_listener(struct port *port, struct namesake *namesake)
+{
+    if (port) {
+        atomic_store(&port->listener,
+                     namesake && namesake_is_heard(namesake) ? namesake
+                                                             : NULL);
+    }
+}
+
+/* The namesake has another MTU, or other listeners. */
+static void
+namesake_changed(void *netdev_)
+{
+    struct netdev_vhost *netdev = netdev_;
+
+    ovs_mutex_lock(&netdev->mutex);
+    int mtu = namesake_get_mtu(netdev->namesake);
+    bool changed = mtu != netdev->mtu;
+    netdev->mtu = mtu;
+    port_set_listener(netdev->port, netdev->namesake);
+    ovs_mutex_unlock(&netdev->mutex);
+    if (changed) {
+        netdev_change_seq_changed(&netdev->up);
+    }
+}
+
+static void
+remove_namesake(struct netdev_vhost *netdev)
+{
+    if (netdev->namesake) {
+        port_set_listener(netdev->port, NULL);
+        vhost_synchronize();
+        namesake_destroy(netdev->namesake);
+        netdev->namesake = NULL;
+    }
+}
+
+/* Makes or removes the network device of the same name.  The port works
+ * without it: that it can't be made is told in '*errp', but is no error. */
+static void
+set_namesake(struct netdev_vhost *netdev, bool want, char **errp)
+    OVS_REQUIRES(netdev->mutex)
+{
+    if (!want) {
+        remove_namesake(netdev);
+    } else if (!netdev->namesake
+               && !namesake_create(netdev_get_name(&netdev->up),
+                                   namesake_changed, netdev,
+                                   &netdev->namesake, errp)) {
+        namesake_set_mtu(netdev->namesake, netdev->mtu);
+        port_set_listener(netdev->port, netdev->namesake);
+    }
+}
 
 /* --- Life -----------------------------------------------------------------*/
 
@@ -119,6 +197,7 @@ vhost_construct(struct netdev *netdev_)
     eth_addr_random(&netdev->mac);
     netdev->mtu = ETH_PAYLOAD_MAX;
     netdev->flags = NETDEV_UP;
+    announcement_init(&netdev->announcement, &netdev->port);
     return 0;
 }
 
@@ -128,8 +207,10 @@ vhost_destruct(struct netdev *netdev_)
     struct netdev_vhost *netdev = netdev_vhost_cast(netdev_);
 
     if (netdev->device) {
-        vhost_device_destroy(netdev->device);
+        vhost_device_destroy(netdev->device, datapath_is_exiting());
     }
+    remove_namesake(netdev);
+    announcement_destroy(&netdev->announcement);
     free(netdev->options.path);
     ovs_mutex_destroy(&netdev->mutex);
 }
@@ -168,13 +249,17 @@ parse_owner(const struct smap *args, const char *key, bool user, int *id,
     return true;
 }
 
-/* Options that 'vhostuser' has. */
+/* Returns true if an interface may have options:'key'; if 'compat', also if it
+ * is one of Open vSwitch's, for its types, that has no effect here. */
 static bool
-option_exists(const char *key)
+option_exists(const char *key, bool compat)
 {
     static const char *const keys[] = {
         "vhost-server-path", "vhost-socket-path", "vhost-socket-owner",
-        "vhost-socket-group", "vhost-socket-mode", "queues",
+        "vhost-socket-group", "vhost-socket-mode", "queues", "netdev",
+    };
+    static const char *const compat_keys[] = {
+        "n_rxq", "n_rxq_desc", "n_txq_desc", "tx-retries-max",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
@@ -182,7 +267,30 @@ option_exists(const char *key)
             return true;
         }
     }
+    for (size_t i = 0; compat && i < ARRAY_SIZE(compat_keys); i++) {
+        if (!strcmp(key, compat_keys[i])) {
+            return true;
+        }
+    }
     return false;
+}
+
+/* Returns a message, which the caller must free, about an option among 'args'
+ * that doesn't exist, or NULL if all do. */
+static char *
+describe_unknown_option(const struct netdev *netdev, const struct smap *args)
+{
+    const struct smap_node *node;
+
+    SMAP_FOR_EACH (node, args) {
+        if (!option_exists(node->key,
+                           netdev_get_class(netdev) != &vhostuser_class)) {
+            return xasprintf("%s: a %s interface has no options:%s",
+                             netdev_get_name(netdev), netdev_get_type(netdev),
+                             node->key);
+        }
+    }
+    return NULL;
 }
 
 /* Finds the socket that 'args' name and which end of it is ours. */
@@ -222,17 +330,12 @@ parse_options(const struct netdev *netdev, const struct smap *args,
               struct vhost_options *options, char **errp)
 {
     const char *mode = smap_get(args, "vhost-socket-mode");
-    struct smap_node *node;
 
     memset(options, 0, sizeof *options);
     if (netdev_get_class(netdev) == &vhostuser_class) {
-        SMAP_FOR_EACH (node, args) {
-            if (!option_exists(node->key)) {
-                *errp = xasprintf("%s: a vhostuser interface has no "
-                                  "options:%s",
-                                  netdev_get_name(netdev), node->key);
-                return EINVAL;
-            }
+        *errp = describe_unknown_option(netdev, args);
+        if (*errp) {
+            return EINVAL;
         }
     }
     options->queue_pairs = smap_get_uint(args, "queues", DEFAULT_QUEUE_PAIRS);
@@ -241,6 +344,7 @@ parse_options(const struct netdev *netdev, const struct smap *args,
                           netdev_get_name(netdev), smap_get(args, "queues"));
         return EINVAL;
     }
+    options->netdev = smap_get_bool(args, "netdev", false);
     options->mode = -1;
     if (mode && (!str_to_int(mode, 8, &options->mode) || options->mode < 0
                  || options->mode > 0777)) {
@@ -295,6 +399,9 @@ set_device(struct netdev_vhost *netdev, struct vhost_options *options,
         .gid = options->gid,
         .mode = options->mode,
         .max_queue_pairs = options->queue_pairs,
+        .mtu = netdev->mtu,
+        .disabled_features = (1ULL << VIRTIO_NET_F_HOST_UFO     /* See */
+                              | 1ULL << VIRTIO_NET_F_GUEST_UFO), /* offload.c. */
         .state_dir = datapath_state_dir(),
         .pool = datapath_pool(),
         .ops = &device_ops,
@@ -303,7 +410,7 @@ set_device(struct netdev_vhost *netdev, struct vhost_options *options,
 
     if (netdev->device) {
         port_set_device(netdev, NULL);
-        vhost_device_destroy(netdev->device);
+        vhost_device_destroy(netdev->device, false);
         netdev->device = NULL;
     }
     free(netdev->options.path);
@@ -331,10 +438,18 @@ vhost_set_config(struct netdev *netdev_, const struct smap *args, char **errp)
         return error;
     }
     ovs_mutex_lock(&netdev->mutex);
+    bool want_namesake = options.netdev;
     if (netdev->device && options_equal(&options, &netdev->options)) {
         free(options.path);
     } else {
         error = set_device(netdev, &options, errp);
+    }
+    if (!error) {
+        set_namesake(netdev, want_namesake, errp);
+        if (!*errp) {
+            /* Only with Open vSwitch's types, which aren't to fail. */
+            *errp = describe_unknown_option(netdev_, args);
+        }
     }
     ovs_mutex_unlock(&netdev->mutex);
     netdev_change_seq_changed(netdev_);
@@ -434,7 +549,7 @@ vhost_get_stats(const struct netdev *netdev_, struct netdev_stats *stats)
         uint64_t out_drops = 0, in_drops = 0;
 
         port_get_counters(port, &c);
-        for (int i = 0; i < N_DROP_REASONS; i++) {
+        for (int i = 0; i < N_LOSS_REASONS; i++) {
             *(i < N_OUT_REASONS ? &out_drops : &in_drops) += c.drops[i];
         }
         stats->rx_packets = c.rx_packets;
@@ -504,11 +619,24 @@ vhost_set_etheraddr(struct netdev *netdev_, const struct eth_addr mac)
     return 0;
 }
 
+/* See datapath.h. */
+static __thread const struct netdev *mtu_hidden;
+
+bool
+datapath_hide_mtu(const struct netdev *netdev)
+{
+    mtu_hidden = netdev && netdev_is_vhost(netdev) ? netdev : NULL;
+    return mtu_hidden;
+}
+
 static int
 vhost_get_mtu(const struct netdev *netdev_, int *mtu)
 {
     struct netdev_vhost *netdev = netdev_vhost_cast(netdev_);
 
+    if (netdev_ == mtu_hidden) {
+        return EOPNOTSUPP;
+    }
     ovs_mutex_lock(&netdev->mutex);
     *mtu = netdev->mtu;
     ovs_mutex_unlock(&netdev->mutex);
@@ -524,10 +652,14 @@ vhost_set_mtu(struct netdev *netdev_, int mtu)
         return EINVAL;
     }
     ovs_mutex_lock(&netdev->mutex);
-    netdev->mtu = mtu;
+    int error = (netdev->namesake ? namesake_set_mtu(netdev->namesake, mtu)
+                                  : 0);
+    if (!error) {
+        netdev->mtu = mtu;
+    }
     ovs_mutex_unlock(&netdev->mutex);
     netdev_change_seq_changed(netdev_);
-    return 0;
+    return error;
 }
 
 static int
@@ -559,6 +691,7 @@ netdev_vhost_attach(struct netdev *netdev_, struct port *port)
 
     ovs_mutex_lock(&netdev->mutex);
     atomic_store(&netdev->port, port);
+    port_set_listener(port, netdev->namesake);
     struct vhost_device *device = netdev->device;
     ovs_mutex_unlock(&netdev->mutex);
     return device;
@@ -579,8 +712,22 @@ netdev_vhost_detach(struct netdev *netdev_)
 
 /* --- Registration -----------------------------------------------------------------*/
 
+static void
+vhost_run(const struct netdev_class *class OVS_UNUSED)
+{
+    announcements_run();
+}
+
+static void
+vhost_wait(const struct netdev_class *class OVS_UNUSED)
+{
+    announcements_wait();
+}
+
 #define VHOST_CLASS                                                     \
     .is_pmd = true,                                                     \
+    .run = vhost_run,                                                   \
+    .wait = vhost_wait,                                                 \
     .alloc = vhost_alloc,                                               \
     .construct = vhost_construct,                                       \
     .destruct = vhost_destruct,                                         \

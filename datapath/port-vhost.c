@@ -2,6 +2,8 @@
 #include <config.h>
 #include "datapath/private.h"
 
+#include "datapath/addresses.h"
+#include "datapath/namesake.h"
 #include "datapath/netdev-vhost.h"
 
 /* The device of 'port', NULL while it is being replaced. */
@@ -9,6 +11,13 @@ static struct vhost_device *
 port_device(const struct port *port)
 {
     return __atomic_load_n(&port->priv, __ATOMIC_ACQUIRE);
+}
+
+/* Who is to see the packets of 'port': nearly always NULL. */
+static struct namesake *
+port_listener(const struct port *port)
+{
+    return atomic_load_explicit(&port->listener, memory_order_acquire);
 }
 
 /* Disposes of 'packets', all for 'queue'. */
@@ -37,6 +46,10 @@ port_vhost_send(struct port *port, struct vhost_packet *const packets[],
         port_drop(port, DROP_NOT_RUNNING, n, thread);
         return;
     }
+    struct namesake *listener = port_listener(port);
+    for (unsigned int i = 0; OVS_UNLIKELY(listener) && i < n; i++) {
+        namesake_show(listener, packets[i], 1);
+    }
     bool multiqueue = vhost_device_multiqueue(device);
 
     /* Runs of packets for one queue go together. */
@@ -63,10 +76,24 @@ unsigned int
 port_vhost_receive(struct port *port, struct vhost_queue *queue,
                    struct dp_thread *thread, unsigned int budget)
 {
+    unsigned int n_served = 0;
+
+    if (OVS_LIKELY(port) && OVS_UNLIKELY(upcall_waits(port))) {
+        n_served = upcall_serve(port, thread);
+        budget = upcall_room(port, budget);
+        if (!budget) {
+            return n_served;
+        }
+    }
+
     unsigned int n = vhost_receive(queue, thread->packets,
                                    MIN(budget, VHOST_BATCH));
     if (n) {
         if (OVS_LIKELY(port)) {
+            struct namesake *listener = port_listener(port);
+            if (OVS_UNLIKELY(listener)) {
+                namesake_show(listener, thread->packets, n);
+            }
             receive_batch(port, thread->packets, n, thread);
             struct vhost_device *device = port_device(port);
             if (device && vhost_device_multiqueue(device)) {
@@ -82,7 +109,7 @@ port_vhost_receive(struct port *port, struct vhost_queue *queue,
             receive_deferred(thread);
         }
     }
-    return n;
+    return n + n_served;
 }
 
 static int

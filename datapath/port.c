@@ -4,6 +4,8 @@
 
 #include <errno.h>
 
+#include "datapath/addresses.h"
+#include "datapath/netdev-system.h"
 #include "datapath/kernel/kernel.h"
 #include "netdev.h"
 #include "netdev-provider.h"
@@ -57,14 +59,15 @@ port_index_end(void)
     return end;
 }
 
-/* The class for 'netdev' in 'dp', NULL for a tunnel. */
+/* The class for 'netdev' in 'dp', NULL for a tunnel by actions. */
 static const struct port_class *
 port_class_for(const struct datapath *dp, const struct netdev *netdev)
 {
     const char *type = netdev_get_type(netdev);
 
     if (netdev_vport_is_vport_class(netdev_get_class(netdev))) {
-        return NULL;
+        return datapath_has_native_tunnels(dp) || datapath_is_dummy(dp)
+               ? NULL : &port_tunnel_class;
     }
     if (datapath_is_dummy(dp)) {
         return &port_netdev_class;
@@ -75,12 +78,31 @@ port_class_for(const struct datapath *dp, const struct netdev *netdev)
     if (netdev_is_vhost(netdev)) {
         return &port_vhost_class;
     }
-    return &port_packet_class;
+    return netdev_system_get_options(netdev).xdp != XDP_MODE_OFF
+           ? &port_afxdp_class : &port_packet_class;
+}
+
+/* Opens 'port' by its class.  Where AF_XDP is not possible packet sockets
+ * are. */
+static int
+port_open(struct port *port, char **errp)
+{
+    int error = port->class->open(port, errp);
+
+    if (error && error != ENODEV && port->class == &port_afxdp_class) {
+        VLOG_WARN("%s; using packet sockets instead", *errp);
+        netdev_system_set_xdp_status(port->netdev, "off (%s)", *errp);
+        free(*errp);
+        *errp = NULL;
+        port->class = &port_packet_class;
+        error = port->class->open(port, errp);
+    }
+    return error;
 }
 
 int
-dp_port_create(struct datapath *dp, struct netdev *netdev, const char *type,
-            odp_port_t number, struct port **portp)
+dp_port_create(struct datapath *dp, struct netdev *netdev, const char *name,
+               odp_port_t number, struct port **portp)
 {
     struct port *port = xzalloc(sizeof *port);
 
@@ -93,12 +115,13 @@ dp_port_create(struct datapath *dp, struct netdev *netdev, const char *type,
     port->dp = dp;
     port->number = number;
     port->netdev = netdev_ref(netdev);
-    port->type = xstrdup(type);
+    port->name = xstrdup(name);
+    port->type = xstrdup(netdev_get_type(netdev));
     port->class = port_class_for(dp, netdev);
 
     if (port->class) {
         char *err = NULL;
-        int error = port->class->open(port, &err);
+        int error = port_open(port, &err);
 
         if (error) {
             VLOG_WARN("%s: cannot add port %s: %s", dp->name,
@@ -114,6 +137,16 @@ dp_port_create(struct datapath *dp, struct netdev *netdev, const char *type,
     return 0;
 }
 
+/* Called after a grace period. */
+static void
+port_free(struct port *port)
+{
+    index_free(port->index);
+    free(CONST_CAST(char *, port->name));
+    free(CONST_CAST(char *, port->type));
+    free(port);
+}
+
 void
 dp_port_destroy(struct port *port)
 {
@@ -126,8 +159,7 @@ dp_port_destroy(struct port *port)
         }
         port->class->close(port);
     }
+    port_addresses_destroy(port);
     netdev_close(port->netdev);
-    index_free(port->index);
-    free(CONST_CAST(char *, port->type));
-    free(port);
+    ovsrcu_postpone(port_free, port);
 }

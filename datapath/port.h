@@ -4,20 +4,27 @@
  *   port-vhost.c    a vhost-user device
  *   port-tap.c      internal ports and taps: our own persistent tap device
  *   port-packet.c   any other kernel device, over packet sockets
+ *   port-afxdp.c    or over AF_XDP sockets, where the user wants that
+ *   port-tunnel.c   a tunnel through the host's own network stack
  *   port-netdev.c   dummy devices, for tests
  *
- * Tunnel ports have no class: their packets are made by actions. */
+ * Tunnel ports of the netdev type have no class: their packets are made by
+ * actions. */
 #ifndef PORT_H
 #define PORT_H 1
 
 #include "odp-util.h"
 #include "openvswitch/types.h"
+#include "ovs-rcu.h"
 #include "vhost/vhost.h"
 
 struct datapath;
 struct dp_thread;
+struct namesake;
 struct netdev;
 struct port;
+struct rx_filter;
+struct uplink;
 
 /* What a kind of port does. */
 struct port_class {
@@ -46,7 +53,8 @@ struct port_class {
 
 /* Why a packet was dropped.  The names are what Interface.statistics and
  * `sluice-ctl why` show.  The first N_OUT_REASONS count against the port that
- * a packet was to leave by, the others against the one that it came in by. */
+ * a packet was to leave by, the others against the one that it came in by;
+ * from N_LOSS_REASONS on the packet left all the same, by another port. */
 #define DROP_REASONS                                                    \
     DROP(NO_BUFFERS, "no_rx_buffers")    /* Guest offers no buffers. */ \
     DROP(NOT_RUNNING, "not_running")     /* No guest behind the port. */ \
@@ -63,14 +71,18 @@ struct port_class {
     DROP(RECIRC, "recirculation_limit")  /* Too many recirculations. */ \
     DROP(METER, "meter")                                                \
     DROP(TUNNEL, "tunnel_error")                                        \
-    DROP(CONNTRACK, "conntrack")
+    DROP(CONNTRACK, "conntrack")                                        \
+    DROP(SPOOFED, "spoofed_source")      /* Not the guest's address. */ \
+    DROP(RX_FILTER, "rx_filter")         /* No port holds its address. */ \
+    DROP(FLOOD_FILTER, "flood_filtered") /* Some of its ports don't. */
 
 enum drop_reason {
 #define DROP(ENUM, NAME) DROP_##ENUM,
     DROP_REASONS
 #undef DROP
     N_DROP_REASONS,
-    N_OUT_REASONS = DROP_TOO_LONG + 1
+    N_OUT_REASONS = DROP_TOO_LONG + 1,
+    N_LOSS_REASONS = DROP_RX_FILTER + 1
 };
 
 /* One port.  Created and destroyed by the main thread; others see it through
@@ -80,16 +92,27 @@ struct port {
     odp_port_t number;
     const struct port_class *class;
     struct netdev *netdev;      /* A reference. */
+    const char *name;           /* In the datapath: the device's own, or a
+                                 * kind's of tunnels, "vxlan_sys_4789". */
     const char *type;           /* dpif port type, e.g. "internal". */
     void *priv;                 /* 'class' owns it. */
     struct kernel_attachment *kernel; /* To the kernel engine, or NULL. */
     bool deleted;               /* It goes for good, not with the process. */
+    struct namesake *_Atomic listener; /* Is shown all packets, if any is:
+                                 * only of a vhost-user port. */
     uint64_t offloads;          /* What 'send' takes: a mask of 1 <<
                                  * VIRTIO_NET_F_GUEST_{CSUM,TSO4,TSO6,ECN,USO4,
                                  * USO6}, if the class has no
                                  * 'get_offloads'. */
+    uint8_t miss_share;         /* Of the packets received lately, how many
+                                 * found no flow, in 1/256; a mean that grows
+                                 * and falls by 1/8 per batch.  Atomic. */
     unsigned int index;         /* Small and unique over all datapaths: into
                                  * per-thread tables. */
+
+    /* What is behind it: see addresses.h. */
+    OVSRCU_TYPE(struct rx_filter *) rx_filter; /* NULL: takes all. */
+    OVSRCU_TYPE(struct uplink *) uplink; /* NULL: it is none. */
 };
 
 /* Counts 'n' packets of 'port' dropped for 'reason'.  The thread of
@@ -113,6 +136,8 @@ struct vhost_pool *datapath_pool(void);
 extern const struct port_class port_vhost_class;
 extern const struct port_class port_tap_class;
 extern const struct port_class port_packet_class;
+extern const struct port_class port_afxdp_class;
+extern const struct port_class port_tunnel_class;
 extern const struct port_class port_netdev_class;
 
 #endif /* port.h */

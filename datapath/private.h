@@ -5,6 +5,7 @@
  *   port-*.c     a source of packets makes a batch of views
  *   receive.c    parse -> look up in microflow.c, then megaflow.c
  *   actions.c    run the flow's program.c on the views
+ *   tracked.c    the same with connection tracking and recirculation
  *   transmit.c   collect by output, finish offloads in offload.c, send
  *
  * and off the fast path:
@@ -34,6 +35,7 @@ struct conntrack;
 struct dp_packet;
 struct dp_packet_batch;
 struct meter_table;
+struct program_op;
 struct seq;
 
 /* Newer than Debian 12's headers (virtio 1.2 section 5.1.3). */
@@ -104,6 +106,11 @@ datapath_port(const struct datapath *dp, odp_port_t number)
 /* Returns true if 'dp' is for tests, with dummy devices. */
 bool datapath_is_dummy(const struct datapath *);
 
+/* Returns true if packets enter and leave the tunnels of 'dp' by actions
+ * (tnl_push, tnl_pop), with the underlay's address on a bridge; false if by
+ * ports whose underlay is the host's network stack (port-tunnel.c). */
+bool datapath_has_native_tunnels(const struct datapath *);
+
 /* What libofproto is told that the thread of a flow of 'dp' is: none, since
  * all threads share the flows, but in tests the main loop. */
 static inline unsigned int
@@ -127,6 +134,7 @@ void datapath_set_threads(const char *cpu_mask, unsigned int n_threads);
 
 /* Directory for the ring state of vhost-user devices. */
 const char *datapath_state_dir(void);
+bool datapath_is_exiting(void);
 
 /* Calls 'cb' for every datapath.  Main thread. */
 void datapath_for_each(void (*cb)(struct datapath *, void *aux), void *aux);
@@ -168,20 +176,31 @@ struct deferred {
     struct dp_packet *packet;
     struct datapath *dp;
     const struct program *program;  /* What to run, NULL if it found no
-                                     * flow. */
+                                     * flow... */
+    size_t ofs;                     /* ...from this byte of its actions on. */
+};
+
+/* What a packet brings to a tunnel port besides itself: vhost_packet.user
+ * points to it, if that isn't NULL. */
+struct tunnel_request {
+    const struct flow_tnl *key;     /* Where to, and what its header says. */
+    ovs_be32 packet_type;           /* PT_ETH or another PACKET_TYPE(). */
+    uint32_t mark;                  /* Of the outer packet. */
 };
 
 /* A dp_packet on its way out, which goes when it has been sent. */
 struct generic_view {
     struct vhost_packet view;
     struct dp_packet *packet;
+    struct tunnel_request tunnel;
 };
 
 struct dp_thread {
     struct ovs_list node;           /* In all threads. */
     struct vhost_notifier notifier;
     bool service;                   /* A service thread, not libofproto's: */
-    unsigned int index;             /* the pool's number for it... */
+    const struct vhost_thread *vhost; /* the pool's (else NULL)... */
+    unsigned int index;             /* ...and its number there... */
     clockid_t cpu_clock;            /* ...and its CPU time. */
     _Atomic bool asleep;            /* It waits for events. */
     atomic_llong beat;              /* time_msec() when it was last seen. */
@@ -192,7 +211,9 @@ struct dp_thread {
     struct flow_parse parsed[VHOST_BATCH];
     struct megaflow *flows[VHOST_BATCH];
     unsigned int n_deferred;
-    struct deferred deferred[2 * VHOST_BATCH]; /* Some are cut in two. */
+    struct deferred deferred[3 * VHOST_BATCH]; /* Some are cut in two, some
+                                                * come from elsewhere. */
+    unsigned int n_missed;          /* Packets that found no flow. */
 
     /* What it has to send. */
     unsigned int n_outputs;
@@ -204,7 +225,9 @@ struct dp_thread {
     unsigned int n_views;
     struct generic_view *views;     /* DP_MAX_VIEWS elements. */
 
-    struct microflow_cache *cache;  /* Only with the fast path. */
+    struct microflow_cache *cache;  /* Only with the fast path... */
+    struct dp_packet *stand_ins;    /* ...as these: VHOST_BATCH of them, for
+                                     * tracked.c. */
     struct megaflow_stats *stats;
     struct port_counters *counters; /* By port index. */
     struct cache_counters cache_counters;
@@ -213,7 +236,13 @@ struct dp_thread {
     long long int now;              /* time_msec() as of this batch. */
     long long int upcall_credit;    /* Time that it may spend in upcalls, us. */
     long long int upcall_last;      /* time_usec() when that was updated. */
+    long long int upcall_looked;    /* time_usec() when it was last found... */
+    bool upcall_spare;              /* ...that nobody else wants its time. */
+    bool upcall_serving;            /* It is making queued upcalls. */
     unsigned int recirc_depth;
+    unsigned int n_sent;            /* Outputs of dp_packets that were... */
+    unsigned int n_filtered;        /* ...and weren't to be, by a receive
+                                     * filter: see generic.c. */
 };
 
 /* The calling thread's context, made when it asks for the first time. */
@@ -246,7 +275,7 @@ counter_add(atomic_uint64_t *counter, uint64_t n)
                           + n, memory_order_relaxed);
 }
 
-/* --- receive.c, actions.c, transmit.c, offload.c ---------------------------*/
+/* --- receive.c, actions.c, tracked.c, transmit.c, offload.c--------------------*/
 
 /* datapath_receive() in two halves.  In between the caller may give the
  * packets' memory back to where it came from, and no view is held. */
@@ -258,6 +287,29 @@ void receive_deferred(struct dp_thread *);
  * came from.  The packet stays as it is until transmit_flush(). */
 void program_run(const struct program *, struct port *in,
                  struct vhost_packet *, struct dp_thread *);
+
+/* Runs one operation, none of tracked.c's, on 'packet', which must not be
+ * waiting for output if that changes it. */
+void program_run_op(const struct program_op *, struct port *in,
+                    struct vhost_packet *, struct dp_thread *);
+
+/* Runs 'program', which tracks, on the 'n' packets with 'keys', as
+ * program_run() does. */
+void tracked_run(const struct program *, struct port *in,
+                 struct vhost_packet packets[], const struct flow_key keys[],
+                 unsigned int n, struct dp_thread *);
+
+/* Copies 'packet', which 'in' received, out of its sender's memory, to deal
+ * with it when the batch is done: to run 'program' or, if NULL, to find out
+ * which.  If 'stand_in' is not NULL its metadata goes along. */
+void put_aside(struct port *in, struct vhost_packet *,
+               const struct dp_packet *stand_in, const struct program *,
+               struct dp_thread *);
+
+/* Looks up 'key' where the microflow cache didn't help. */
+struct megaflow *look_up_slow(struct datapath *, struct flow_key *key,
+                              unsigned int *blocks, uint64_t hash,
+                              struct dp_thread *);
 
 /* Collects 'packet' for output to 'port'. */
 void transmit_add(struct port *, struct vhost_packet *, struct dp_thread *);
@@ -277,13 +329,24 @@ void offload_shift(struct vhost_packet *, int delta);
  * somebody else, right again after its IP addresses have been rewritten. */
 void offload_fix_pseudo_header(struct vhost_packet *);
 
+/* Gives 'packet', of which only the frame came, the offload request that its
+ * sender must have made: a TCP or UDP checksum field with the sum of the
+ * pseudo-header alone is one that somebody else was to finish.  (A finished one
+ * of the same value, one in 65,536, comes to no harm: finished again, it stays
+ * as it is.)  Before the packet is parsed. */
+void offload_recognize(struct vhost_packet *);
+/* Adds the 'n' bytes at 'data' to 'partial', an Internet checksum's sum that is
+ * not folded yet. */
+uint32_t offload_sum(uint32_t partial, const void *data, size_t n);
+
 /* Computes the checksum that 'vnet' asks for in the frame of 'len' bytes at
  * 'frame'. */
 void offload_finish_csum(uint8_t *frame, size_t len,
                          const struct virtio_net_hdr *vnet);
 
 /* Does in software what 'packet' requests, handing the packets that result to
- * 'emit(packet, aux)', one by one; they are gone when it returns. */
+ * 'emit(packet, aux)', one by one; they are there until offload_finish()
+ * returns. */
 void offload_finish(const struct vhost_packet *,
                     void (*emit)(struct vhost_packet *, void *aux), void *aux);
 
@@ -357,14 +420,26 @@ symmetric_hash(uint64_t src, uint64_t dst, uint16_t tp_src, uint16_t tp_dst,
 struct dp_packet *generic_packet(const struct vhost_packet *,
                                  const struct port *in);
 
+/* Makes a dp_packet of the 'len' bytes at 'data', with place for 'room' bytes,
+ * that 'in' received.  The caller owns the result. */
+struct dp_packet *generic_packet_new(const void *data, size_t len, size_t room,
+                                     const struct port *in);
+
+/* Makes 'packet' ask for its transport checksum, 'csum_offset' bytes into the
+ * transport header, to be finished, and to be cut by 'gso_type' and
+ * 'gso_size'. */
+void generic_request_offload(struct dp_packet *packet, uint16_t csum_offset,
+                             uint8_t gso_type, uint16_t gso_size);
+
 /* Looks 'packet' up by its metadata and contents and acts on it; on a miss
  * makes an upcall.  Takes 'packet' over. */
 void generic_receive(struct datapath *, struct dp_packet *packet,
                      struct dp_thread *);
 
-/* Runs generic 'program' on 'packet', which it takes over. */
+/* Runs the actions of 'program' from byte 'ofs' on on 'packet', which it takes
+ * over. */
 void generic_run(struct datapath *, struct dp_packet *packet,
-                 const struct program *, struct dp_thread *);
+                 const struct program *, size_t ofs, struct dp_thread *);
 
 /* Runs Netlink 'actions' on 'packets', which it takes over if 'steal'.  'flow'
  * is what the first of them looks like. */
@@ -378,6 +453,24 @@ void generic_execute(struct datapath *, struct dp_packet_batch *packets,
 void upcall_miss(struct datapath *, struct dp_packet *packet,
                  const struct flow *flow, struct dp_thread *);
 
+/* Makes upcalls that wait, those of 'port' or whoever's turn it is, as long as
+ * 'thread', a service thread, may.  Returns how many.  If none though some of
+ * 'port' wait, it has told handlers; else the caller is to come again. */
+unsigned int upcall_serve(struct port *, struct dp_thread *);
+
+/* Returns true if packets from 'port' wait for upcalls. */
+bool upcall_waits(const struct port *);
+
+/* Of 'budget' packets that could be read from 'port': how many should, with
+ * regard to what is waiting for upcalls already. */
+unsigned int upcall_room(const struct port *, unsigned int budget);
+
+/* Learns that of 'n' packets that 'port' received 'n_missed' found no flow. */
+void upcall_note_misses(struct port *, unsigned int n, unsigned int n_missed);
+
+/* Returns true if an upcall for a packet from 'port' would be refused. */
+bool upcall_is_hopeless(const struct port *);
+
 /* Asks libofproto what to do with 'packet' for a userspace action with
  * 'userdata', and does it.  Takes 'packet' over if 'steal'. */
 void upcall_action(struct datapath *, struct dp_packet *packet, bool steal,
@@ -385,10 +478,10 @@ void upcall_action(struct datapath *, struct dp_packet *packet, bool steal,
 
 /* --- ports, bonds, meters, drops --------------------------------------------*/
 
-/* Opens 'netdev' as port 'number' of 'dp'.  Main thread.  Returns 0 and the
- * port, or a positive errno value after logging why. */
-int dp_port_create(struct datapath *, struct netdev *, const char *type,
-                odp_port_t number, struct port **);
+/* Opens 'netdev' as port 'number' of 'dp', called 'name' there.  Main thread.
+ * Returns 0 and the port, or a positive errno value after logging why. */
+int dp_port_create(struct datapath *, struct netdev *, const char *name,
+                   odp_port_t number, struct port **);
 
 /* Closes 'port', which is in no table any more.  Main thread. */
 void dp_port_destroy(struct port *);

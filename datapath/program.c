@@ -5,6 +5,7 @@
 #include <netinet/in.h>
 #include <string.h>
 
+#include "datapath/addresses.h"
 #include "netlink.h"
 #include "odp-util.h"
 #include "packets.h"
@@ -87,6 +88,20 @@ compile_action(struct program_op *op, const struct nlattr *a)
         op->type = OP_POP_VLAN;
         return true;
 
+    case OVS_ACTION_ATTR_CT:
+        /* A helper wants to see payloads. */
+        op->type = OP_CT;
+        return !nl_attr_find_nested(a, OVS_CT_ATTR_HELPER);
+
+    case OVS_ACTION_ATTR_CT_CLEAR:
+        op->type = OP_CT_CLEAR;
+        return true;
+
+    case OVS_ACTION_ATTR_RECIRC:
+        op->type = OP_RECIRC;
+        op->recirc_id = nl_attr_get_u32(a);
+        return true;
+
     case OVS_ACTION_ATTR_SET:
         return compile_set(op, nl_attr_get(a), false);
 
@@ -96,6 +111,36 @@ compile_action(struct program_op *op, const struct nlattr *a)
     default:
         return false;
     }
+}
+
+/* Returns true if an operation of 'type' is tracked.c's. */
+static bool
+op_tracks(enum program_op_type type)
+{
+    return type == OP_CT || type == OP_CT_CLEAR || type == OP_RECIRC;
+}
+
+/* Says in 'program' whether it tracks, and returns false if it does so in a way
+ * that tracked.c isn't made for: with a change after an output, or with
+ * anything after a recirculation. */
+static bool
+check_tracking(struct program *program)
+{
+    bool waiting = false;
+
+    for (unsigned int i = 0; i < program->n_ops; i++) {
+        program->tracks |= op_tracks(program->ops[i].type);
+    }
+    for (unsigned int i = 0; program->tracks && i < program->n_ops; i++) {
+        enum program_op_type type = program->ops[i].type;
+
+        if (type == OP_OUTPUT) {
+            waiting = true;
+        } else if (waiting || (type == OP_RECIRC && i + 1 < program->n_ops)) {
+            return false;
+        }
+    }
+    return true;
 }
 
 struct program *
@@ -110,16 +155,25 @@ program_create(const struct nlattr *actions, size_t actions_len)
     }
 
     struct program *program = xzalloc(sizeof *program
-                                      + n * sizeof *program->ops);
+                                      + (n + 1) * sizeof *program->ops);
     program->actions = xmemdup(actions, actions_len);
     program->actions_len = actions_len;
     NL_ATTR_FOR_EACH_UNSAFE (a, left, actions, actions_len) {
-        if (!compile_action(&program->ops[program->n_ops], a)) {
+        struct program_op *op = &program->ops[program->n_ops];
+
+        if (!compile_action(op, a)) {
             program->generic = true;
-            program->n_ops = 0;
             break;
         }
+        if (op->type == OP_CT) {
+            op->attr_ofs = (const char *) a - (const char *) actions;
+        }
         program->n_ops++;
+    }
+    program->generic |= !check_tracking(program);
+    if (program->generic) {
+        program->tracks = false;
+        program->n_ops = 0;
     }
     return program;
 }
@@ -128,6 +182,10 @@ void
 program_destroy(struct program *program)
 {
     if (program) {
+        for (unsigned int i = 0; i < program->n_addresses; i++) {
+            uplink_address_unuse(program->addresses[i]);
+        }
+        free(program->addresses);
         free(program->actions);
         free(program);
     }

@@ -16,6 +16,7 @@
 #include "openvswitch/types.h"
 
 struct nlattr;
+struct uplink_address;
 
 enum program_op_type {
     OP_OUTPUT,                  /* Send to 'port'. */
@@ -24,6 +25,12 @@ enum program_op_type {
     OP_SET_ETH,                 /* Rewrite Ethernet addresses... */
     OP_SET_IPV4,                /* ...IPv4 fields... */
     OP_SET_PORTS,               /* ...TCP, UDP ports. */
+    OP_FILTERED,                /* Count: some output was left out. */
+    OP_CT,                      /* Track the connection, as the action that
+                                 * begins 'attr_ofs' bytes into the list says. */
+    OP_CT_CLEAR,                /* Forget it. */
+    OP_RECIRC,                  /* Look up again with 'recirc_id'. */
+    OP_SPOOFED,                 /* Count: the source is not the port's. */
 };
 
 /* One operation.  'key' has bits only where 'mask' has. */
@@ -46,6 +53,9 @@ struct program_op {
             ovs_be16 dst, dst_mask;
             uint8_t nw_proto;   /* IPPROTO_TCP or IPPROTO_UDP. */
         } ports;
+        uint32_t attr_ofs;
+        uint32_t recirc_id;
+        bool alone;             /* OP_FILTERED: there is nothing else. */
     };
 };
 
@@ -53,14 +63,34 @@ struct program {
     struct nlattr *actions;     /* The original OVS_ACTION_ATTR_* list... */
     size_t actions_len;         /* ...and its length in bytes. */
     bool generic;               /* 'ops' can't express it. */
+
+    /* See addresses.h. */
+    bool filtered;              /* Receive filters left outputs out. */
+    struct eth_addr src_mask;   /* It is good for packets that have these */
+    struct eth_addr dst_mask;   /* bits of the addresses in common. */
+    unsigned int n_addresses;   /* References that it holds. */
+    struct uplink_address **addresses;
+
+    bool tracks;                /* It has OP_CT, OP_CT_CLEAR or OP_RECIRC: see
+                                 * tracked.c. */
     unsigned int n_ops;         /* 0 and not generic: drop. */
     struct program_op ops[];
 };
 
-/* Compiles 'actions'.  The caller must free the program with
+/* Compiles 'actions', whatever is behind the ports: flows have theirs from
+ * flow_program_create() (addresses.h).  There is room for one more operation
+ * than it makes.  The caller must free the program with
  * program_destroy(). */
 struct program *program_create(const struct nlattr *actions,
                                size_t actions_len);
 void program_destroy(struct program *);
+
+/* The action that 'op' of 'program', an OP_CT, comes from. */
+static inline const struct nlattr *
+program_op_attr(const struct program *program, const struct program_op *op)
+{
+    return (const struct nlattr *) ((const char *) program->actions
+                                    + op->attr_ofs);
+}
 
 #endif /* program.h */

@@ -13,6 +13,7 @@
 
 #include <string.h>
 
+#include "datapath/addresses.h"
 #include "datapath/program.h"
 #include "dp-packet.h"
 #include "flow.h"
@@ -80,6 +81,7 @@ parse(struct port *port, struct vhost_packet *packet, struct flow_key *key,
       struct flow_parse *parsed, const struct flow_key *last,
       const struct flow_parse *last_parsed, struct dp_thread *thread)
 {
+    packet->user = NULL;
     if (OVS_UNLIKELY(!parse_packet(port, packet, key, parsed))) {
         return PARSED_GENERIC;
     }
@@ -100,6 +102,7 @@ parse(struct port *port, struct vhost_packet *packet, struct flow_key *key,
 
 struct put_aside_aux {
     struct port *port;
+    const struct dp_packet *stand_in;
     const struct program *program;
     struct dp_thread *thread;
 };
@@ -108,22 +111,42 @@ static void
 put_aside__(struct vhost_packet *packet, void *aux_)
 {
     struct put_aside_aux *aux = aux_;
-    struct deferred *deferred
-        = &aux->thread->deferred[aux->thread->n_deferred++];
+    struct dp_packet *copy;
 
-    deferred->packet = generic_packet(packet, aux->port);
-    deferred->dp = aux->port->dp;
-    deferred->program = aux->program;
+    if (aux->thread->n_deferred == ARRAY_SIZE(aux->thread->deferred)) {
+        port_drop_packet(aux->port, DROP_RX_QUEUE, packet, aux->thread);
+        return;
+    }
+    copy = generic_packet(packet, aux->port);
+    if (aux->stand_in) {
+        copy->md = aux->stand_in->md;
+    }
+    aux->thread->deferred[aux->thread->n_deferred++] = (struct deferred) {
+        .packet = copy, .dp = aux->port->dp, .program = aux->program,
+    };
 }
 
-/* Puts 'packet' aside: to run 'program', or to find out which. */
-static void
-put_aside(struct port *port, struct vhost_packet *packet,
-          const struct program *program, struct dp_thread *thread)
+static struct eth_addr
+source_address(const struct vhost_packet *packet)
 {
-    struct put_aside_aux aux = { port, program, thread };
+    struct eth_addr src;
 
-    if (OVS_LIKELY(packet->len <= GENERIC_MAX_LEN)) {
+    memcpy(&src, packet->head + ETH_ADDR_LEN, sizeof src);
+    return src;
+}
+
+/* Puts 'packet' aside: to run 'program', or to find out which.  This is where
+ * a source address that its port hasn't had before comes to. */
+void
+put_aside(struct port *port, struct vhost_packet *packet,
+          const struct dp_packet *stand_in, const struct program *program,
+          struct dp_thread *thread)
+{
+    struct put_aside_aux aux = { port, stand_in, program, thread };
+
+    if (!program && !port_allows_source(port, source_address(packet))) {
+        port_drop_packet(port, DROP_SPOOFED, packet, thread);
+    } else if (OVS_LIKELY(packet->len <= GENERIC_MAX_LEN)) {
         put_aside__(packet, &aux);
     } else if (packet->vnet.gso_type != VIRTIO_NET_HDR_GSO_NONE
                && packet->vnet.gso_size < GENERIC_MAX_LEN / 2) {
@@ -133,8 +156,23 @@ put_aside(struct port *port, struct vhost_packet *packet,
     }
 }
 
-/* Looks up 'key' where the microflow cache didn't help. */
-static struct megaflow *
+/* Puts 'packet', which found no flow, aside.  It may yet find one: a wide one,
+ * or one that a packet before it brings. */
+static void
+miss(struct port *port, struct vhost_packet *packet, struct dp_thread *thread)
+{
+    thread->n_missed++;
+    if (OVS_UNLIKELY(upcall_is_hopeless(port))
+        && !megaflow_table_has_wide(&port->dp->flows)) {
+        counter_add(&thread->cache_counters.miss, 1);
+        counter_add(&thread->cache_counters.lost, 1);
+        port_drop_packet(port, DROP_UPCALL_QUEUE, packet, thread);
+    } else {
+        put_aside(port, packet, NULL, NULL, thread);
+    }
+}
+
+struct megaflow *
 look_up_slow(struct datapath *dp, struct flow_key *key, unsigned int *blocks,
              uint64_t hash, struct dp_thread *thread)
 {
@@ -165,9 +203,14 @@ act(struct port *port, struct vhost_packet packets[], unsigned int first,
 
     const struct program *program = ovsrcu_get(struct program *,
                                                &flow->program);
+    if (OVS_UNLIKELY(program->tracks)) {
+        tracked_run(program, port, &packets[first], &thread->keys[first],
+                    end - first, thread);
+        return;
+    }
     for (unsigned int i = first; i < end; i++) {
         if (OVS_UNLIKELY(program->generic)) {
-            put_aside(port, &packets[i], program, thread);
+            put_aside(port, &packets[i], NULL, program, thread);
         } else {
             program_run(program, port, &packets[i], thread);
         }
@@ -251,10 +294,12 @@ receive_batch(struct port *port, struct vhost_packet packets[],
             }
             act(port, packets, i, end, flows[i], thread);
         } else if (results[i] != PARSED_BAD) {
-            put_aside(port, &packets[i], NULL, thread);
+            miss(port, &packets[i], thread);
         }
         i = end;
     }
+    upcall_note_misses(port, n, thread->n_missed);
+    thread->n_missed = 0;
     transmit_flush(thread);
 }
 
@@ -268,7 +313,7 @@ receive_deferred(struct dp_thread *thread)
         struct deferred *d = &thread->deferred[i];
 
         if (d->program) {
-            generic_run(d->dp, d->packet, d->program, thread);
+            generic_run(d->dp, d->packet, d->program, d->ofs, thread);
         } else {
             generic_receive(d->dp, d->packet, thread);
         }

@@ -10,6 +10,7 @@
 #include <sys/mman.h>
 
 #include "datapath/kernel/kernel.h"
+#include "dp-packet.h"
 #include "openvswitch/vlog.h"
 #include "ovs-thread.h"
 #include "timeval.h"
@@ -42,6 +43,8 @@ dp_thread_enable_fast_path(struct dp_thread *thread)
 {
     if (!thread->cache) {
         thread->cache = xzalloc_cacheline(sizeof *thread->cache);
+        thread->stand_ins = xzalloc_cacheline(VHOST_BATCH
+                                              * sizeof *thread->stand_ins);
     }
 }
 
@@ -107,6 +110,7 @@ dp_thread_destroy(struct dp_thread *thread)
 
     munmap(thread->counters, DP_MAX_PORTS * sizeof *thread->counters);
     free_cacheline(thread->cache);
+    free_cacheline(thread->stand_ins);
     megaflow_stats_destroy(thread->stats);
     drop_ring_destroy(thread->drops);
     free(thread->output_slot);

@@ -26,6 +26,16 @@ output_send(struct output *output, struct dp_thread *thread)
     output->n = 0;
 }
 
+static void
+output_add(struct output *output, struct vhost_packet *packet,
+           struct dp_thread *thread)
+{
+    if (output->n == VHOST_BATCH) {
+        output_send(output, thread);
+    }
+    output->packets[output->n++] = packet;
+}
+
 struct emit_aux {
     struct output *output;
     struct dp_thread *thread;
@@ -35,24 +45,22 @@ static void
 emit_finished(struct vhost_packet *packet, void *aux_)
 {
     struct emit_aux *aux = aux_;
-    struct output single = { .port = aux->output->port, .n = 1 };
 
-    single.packets[0] = packet;
-    output_send(&single, aux->thread);
+    output_add(aux->output, packet, aux->thread);
 }
 
-/* Sends 'packet' after finishing what its port can't do.  Whatever was
- * collected before it goes first, to keep the order. */
+/* Sends 'packet' after finishing what its port can't do, behind whatever was
+ * collected before it. */
 static void
 send_finished(struct output *output, struct vhost_packet *packet,
               struct dp_thread *thread)
 {
     struct emit_aux aux = { output, thread };
 
+    offload_finish(packet, emit_finished, &aux);
     if (output->n) {
         output_send(output, thread);
     }
-    offload_finish(packet, emit_finished, &aux);
 }
 
 /* The outputs that collect for 'port', a new one if it has none. */
@@ -84,10 +92,7 @@ transmit_add(struct port *port, struct vhost_packet *packet,
         send_finished(output, packet, thread);
         return;
     }
-    if (output->n == VHOST_BATCH) {
-        output_send(output, thread);
-    }
-    output->packets[output->n++] = packet;
+    output_add(output, packet, thread);
 }
 
 void

@@ -256,7 +256,9 @@ show_port(struct port *port, struct json *array)
     port_get_counters(port, &c);
     for (int i = 0; i < N_DROP_REASONS; i++) {
         if (c.drops[i]) {
-            *(i < N_OUT_REASONS ? &n_out : &n_in) += c.drops[i];
+            if (i < N_LOSS_REASONS) {
+                *(i < N_OUT_REASONS ? &n_out : &n_in) += c.drops[i];
+            }
             put_integer(drops, drop_reason_names[i], c.drops[i]);
         }
     }

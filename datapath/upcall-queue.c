@@ -1,8 +1,11 @@
-/* Upcalls that handler threads make.
+/* Upcalls that wait.
  *
  * A service thread makes upcalls by itself as long as they take a small part of
- * its time.  Beyond that, what finds no flow waits here, and libofproto's
- * handler threads take it.  Each port has a short queue of its own and they
+ * its time, or nobody else wants it.  Beyond that, what finds no flow waits
+ * here, and is taken by the service thread when it has time again, or by
+ * libofproto's handler threads when it will have none or has too much.  (Not by
+ * both as a rule: if two packets of one flow make upcalls at the same time,
+ * libofproto logs a warning.)  Each port has a short queue of its own and they
  * take turns, so a port that is scanned delays its own new flows and nobody
  * else's.
  *
@@ -18,9 +21,6 @@
 #include "timeval.h"
 #include "util.h"
 
-/* Packets of a port that may wait. */
-#define PORT_LIMIT 256
-
 /* A packet that was taken so long ago is on its way. */
 #define SETTLE_MSEC 20
 
@@ -29,14 +29,14 @@ struct port_queue {
     struct ovs_list node;           /* In upcall_queue.turns if it has any. */
     unsigned int first, n;
     atomic_llong last_pop;          /* time_msec(). */
-    struct dp_packet *packets[PORT_LIMIT];
+    struct dp_packet *packets[UPCALL_QUEUE_LIMIT];
 };
 
 struct upcall_queue {
     struct ovs_mutex mutex;
     bool enabled;
     struct ovs_list turns;          /* Of port_queues: the first is next. */
-    struct seq *seq;                /* Changes when a packet comes. */
+    struct seq *seq;                /* Changes when handlers are wanted. */
 
     /* By port index: NULL for a port that never had to wait. */
     struct port_queue *_Atomic ports[DP_MAX_PORTS];
@@ -76,14 +76,14 @@ upcall_queue_enable(struct upcall_queue *queue, bool enable)
     }
 }
 
-bool
-upcall_queue_has(const struct upcall_queue *queue, const struct port *port)
+unsigned int
+upcall_queue_len(const struct upcall_queue *queue, const struct port *port)
 {
     const struct port_queue *pq
         = atomic_load_explicit(&queue->ports[port->index],
                                memory_order_acquire);
 
-    return pq && __atomic_load_n(&pq->n, __ATOMIC_RELAXED);
+    return pq ? __atomic_load_n(&pq->n, __ATOMIC_RELAXED) : 0;
 }
 
 bool
@@ -103,7 +103,7 @@ bool
 upcall_queue_push(struct upcall_queue *queue, const struct port *port,
                   struct dp_packet *packet)
 {
-    bool ok = false;
+    bool ok = false, many = false;
 
     ovs_mutex_lock(&queue->mutex);
     struct port_queue *pq = queue->ports[port->index];
@@ -112,19 +112,28 @@ upcall_queue_push(struct upcall_queue *queue, const struct port *port,
         atomic_store_explicit(&queue->ports[port->index], pq,
                               memory_order_release);
     }
-    if (queue->enabled && pq->n < PORT_LIMIT) {
+    if (queue->enabled && pq->n < UPCALL_QUEUE_LIMIT) {
         if (!pq->n) {
             ovs_list_push_back(&queue->turns, &pq->node);
         }
-        pq->packets[(pq->first + pq->n) % PORT_LIMIT] = packet;
+        /* A connection may be gone when the packet's turn comes. */
+        packet->md.conn = NULL;
+        pq->packets[(pq->first + pq->n) % UPCALL_QUEUE_LIMIT] = packet;
         __atomic_store_n(&pq->n, pq->n + 1, __ATOMIC_RELAXED);
+        many = pq->n == UPCALL_QUEUE_LIMIT / 2;
         ok = true;
     }
     ovs_mutex_unlock(&queue->mutex);
-    if (ok) {
-        seq_change(queue->seq);
+    if (many) {
+        upcall_queue_kick(queue);
     }
     return ok;
+}
+
+void
+upcall_queue_kick(struct upcall_queue *queue)
+{
+    seq_change(queue->seq);
 }
 
 /* Takes the first packet of 'pq', which has one. */
@@ -133,7 +142,7 @@ port_queue_pop(struct port_queue *pq)
 {
     struct dp_packet *packet = pq->packets[pq->first];
 
-    pq->first = (pq->first + 1) % PORT_LIMIT;
+    pq->first = (pq->first + 1) % UPCALL_QUEUE_LIMIT;
     atomic_store(&pq->last_pop, time_msec());
     __atomic_store_n(&pq->n, pq->n - 1, __ATOMIC_RELAXED);
     return packet;

@@ -16,9 +16,12 @@ void upcall_queue_destroy(struct upcall_queue *);
  * wait) no more. */
 void upcall_queue_enable(struct upcall_queue *, bool enable);
 
-/* Returns true if packets that came in by 'port' are waiting: then further
- * ones have to wait behind them.  Any thread. */
-bool upcall_queue_has(const struct upcall_queue *, const struct port *);
+#define UPCALL_QUEUE_LIMIT 256     /* Packets of a port that may wait. */
+
+/* Returns how many packets that came in by 'port' are waiting.  If any are,
+ * further ones have to wait behind them.  Any thread. */
+unsigned int upcall_queue_len(const struct upcall_queue *,
+                              const struct port *);
 
 /* Returns true if no packet that came in by 'port' is waiting or has been taken
  * so recently that whoever took it may still be dealing with it.  Any
@@ -27,9 +30,13 @@ bool upcall_queue_is_idle(const struct upcall_queue *, const struct port *);
 
 /* Appends 'packet', which came in by 'port' and found no flow.  Takes it over
  * if it returns true; returns false if the port has its share of the queue
- * waiting already, or nobody takes upcalls.  Any thread. */
+ * waiting already, or nobody takes upcalls.  Handlers learn of it when half
+ * the share is waiting, or by upcall_queue_kick().  Any thread. */
 bool upcall_queue_push(struct upcall_queue *, const struct port *port,
                        struct dp_packet *packet);
+
+/* Has handlers take what waits.  Any thread. */
+void upcall_queue_kick(struct upcall_queue *);
 
 /* Takes the next packet, which the caller must free, or NULL: the ports take
  * turns.  Any thread. */

@@ -7,14 +7,23 @@
  * change of some guest's memory.
  *
  * A service thread may spend a tenth of its time so, with some credit for
- * bursts.  Beyond that its misses wait for libofproto's handler threads (see
- * upcall-queue.c), and its neighbours' known flows don't. */
+ * bursts, and all of it while no other port has packets waiting for it.  Beyond
+ * that its misses wait (see upcall-queue.c) for libofproto's handler threads or,
+ * those of a guest's ring, which is polled again, for the thread's next turn;
+ * and its neighbours' known flows don't.
+ *
+ * When as many are waiting as may, a guest's ring is not read any further: it
+ * holds the packets better than we could.  But only if there is nothing to be
+ * had from it than more of the same: packets of known flows among them must not
+ * suffer from a scan on the same port, so then it's read on, and what finds no
+ * flow is dropped. */
 #include <config.h>
 #include "datapath/private.h"
 
 #include <errno.h>
 
 #include "coverage.h"
+#include "datapath/addresses.h"
 #include "datapath/dpif-private.h"
 #include "datapath/upcall-queue.h"
 #include "datapath/program.h"
@@ -35,7 +44,16 @@ COVERAGE_DEFINE(datapath_upcall_disabled);
 #define UPCALL_SHARE 10
 
 /* ...and save up so much of it, in us. */
-#define UPCALL_CREDIT_MAX 20000
+#define UPCALL_CREDIT_MAX 5000
+
+/* Between looks after other sources it spends so much, in us, in upcalls... */
+#define UPCALL_TURN 50
+
+/* ...and looks at those that it polls so often. */
+#define UPCALL_LOOK 20
+
+/* Fewer known flows than this among a port's packets, in 1/256, don't count. */
+#define KNOWN_FEW 16
 
 /* Space for the actions of most answers, in 8-byte words. */
 #define ACTIONS_STUB (1024 / 8)
@@ -65,33 +83,17 @@ answer_uninit(struct answer *answer)
     ofpbuf_uninit(&answer->put_actions);
 }
 
-/* Makes an upcall.  Returns 0, ENOSPC if the answer is good for this packet but
- * must not be installed, or another positive errno value. */
-static int
-ask(struct datapath *dp, const struct dp_packet *packet,
-    const struct flow *flow, ovs_u128 *ufid, enum dpif_upcall_type type,
-    const struct nlattr *userdata, struct answer *answer)
+/* Makes the program of the answer.  That may have to wait until an uplink's
+ * filter lets in what the program sends. */
+static struct program *
+make_program(const struct datapath *dp, const struct flow *flow,
+             const struct ofpbuf *actions)
 {
-    bool miss = type == DPIF_UC_MISS;
-    int error;
-
-    COVERAGE_INC(datapath_upcall);
     vhost_offline();
-    if (fat_rwlock_tryrdlock(&dp->upcall_rwlock)) {
-        COVERAGE_INC(datapath_upcall_disabled);
-        error = EBUSY;
-    } else {
-        error = dp->upcall_cb
-                ? dp->upcall_cb(packet, flow, ufid, datapath_pmd_id(dp), type,
-                                userdata, &answer->actions,
-                                miss ? &answer->wc : NULL,
-                                miss ? &answer->put_actions : NULL,
-                                dp->upcall_aux)
-                : ENODEV;
-        fat_rwlock_unlock(&dp->upcall_rwlock);
-    }
+    struct program *program = flow_program_create(dp, flow, actions->data,
+                                                  actions->size);
     vhost_online();
-    return error;
+    return program;
 }
 
 /* Installs the answer for packets like 'flow'. */
@@ -103,14 +105,9 @@ install(struct datapath *dp, const struct flow *flow, const ovs_u128 *ufid,
                                    ? &answer->put_actions : &answer->actions;
     struct match match = { .flow = *flow, .wc = answer->wc };
 
-    /* A megaflow that doesn't look at a packet's VLAN tag comes to libofproto
-     * as one for untagged packets, since Netlink attributes can't say
-     * otherwise: make it one.  dpif_flow_put() has to agree. */
-    if (!match.wc.masks.vlans[0].tci) {
-        match.wc.masks.vlans[0].tci = htons(VLAN_VID_MASK | VLAN_CFI);
-    }
-
-    struct program *program = program_create(actions->data, actions->size);
+    dpif_flow_mask_vlan(&match);
+    struct program *program = make_program(dp, flow, actions);
+    program_narrow(program, &match.wc);
     ovs_mutex_lock(&dp->flows.mutex);
     int error = megaflow_add(&dp->flows, &match, ufid, program);
     ovs_mutex_unlock(&dp->flows.mutex);
@@ -129,6 +126,55 @@ install(struct datapath *dp, const struct flow *flow, const ovs_u128 *ufid,
     }
 }
 
+/* Makes an upcall.  Returns 0, ENOSPC if the answer is good for this packet but
+ * must not be installed, or another positive errno value. */
+static int
+ask(struct datapath *dp, const struct dp_packet *packet,
+    const struct flow *flow, ovs_u128 *ufid, enum dpif_upcall_type type,
+    const struct nlattr *userdata, struct answer *answer)
+    OVS_REQ_RDLOCK(dp->upcall_rwlock)
+{
+    bool miss = type == DPIF_UC_MISS;
+
+    COVERAGE_INC(datapath_upcall);
+    if (!dp->upcall_cb) {
+        return ENODEV;
+    }
+    vhost_offline();
+    int error = dp->upcall_cb(packet, flow, ufid, datapath_pmd_id(dp), type,
+                              userdata, &answer->actions,
+                              miss ? &answer->wc : NULL,
+                              miss ? &answer->put_actions : NULL,
+                              dp->upcall_aux);
+    vhost_online();
+    return error;
+}
+
+/* Asks libofproto what to do with 'packet' and, for a miss, installs the
+ * answer.  Returns 0 or a positive errno value.
+ *
+ * Both in one: when libofproto has disabled upcalls, it counts on it that all
+ * flows that it knows of are there, to be deleted. */
+static int
+ask_and_install(struct datapath *dp, const struct dp_packet *packet,
+                const struct flow *flow, enum dpif_upcall_type type,
+                const struct nlattr *userdata, struct answer *answer)
+{
+    ovs_u128 ufid;
+
+    odp_flow_key_hash(flow, sizeof *flow, &ufid);
+    if (fat_rwlock_tryrdlock(&dp->upcall_rwlock)) {
+        COVERAGE_INC(datapath_upcall_disabled);
+        return EBUSY;
+    }
+    int error = ask(dp, packet, flow, &ufid, type, userdata, answer);
+    if (!error && type == DPIF_UC_MISS) {
+        install(dp, flow, &ufid, answer);
+    }
+    fat_rwlock_unlock(&dp->upcall_rwlock);
+    return error == ENOSPC ? 0 : error;
+}
+
 static void
 count_lost(struct datapath *dp, struct dp_packet *packet,
            struct dp_thread *thread)
@@ -143,44 +189,133 @@ count_lost(struct datapath *dp, struct dp_packet *packet,
 
 /* --- Time -------------------------------------------------------------------*/
 
-/* Returns true if 'thread' may make an upcall by itself. */
+/* Brings the credit of 'thread' up to date.  Returns true if it has any. */
 static bool
-has_credit(struct dp_thread *thread)
+has_credit(struct dp_thread *thread, long long int now)
 {
-    long long int now = time_usec();
-
     thread->upcall_credit += (now - thread->upcall_last) / UPCALL_SHARE;
     thread->upcall_credit = MIN(thread->upcall_credit, UPCALL_CREDIT_MAX);
     thread->upcall_last = now;
     return thread->upcall_credit > 0;
 }
 
-/* Takes the time since has_credit() was asked off the credit. */
+/* Returns true if nobody else wants the time of 'thread'. */
+static bool
+is_spare(struct dp_thread *thread, long long int now)
+{
+    if (now - thread->upcall_looked >= UPCALL_LOOK) {
+        thread->upcall_looked = now;
+        thread->upcall_spare = !vhost_thread_others_wait(thread->vhost);
+    }
+    return thread->upcall_spare;
+}
+
+/* Returns true if 'thread', a service thread, may make an upcall by itself. */
+static bool
+may_upcall(struct dp_thread *thread)
+{
+    if (vhost_thread_polling_us(thread->vhost) >= UPCALL_TURN) {
+        return false;
+    }
+    long long int now = time_usec();
+
+    return has_credit(thread, now) || is_spare(thread, now);
+}
+
+/* Takes the time since may_upcall() was asked off the credit.  What was spare
+ * leaves no debt. */
 static void
 use_credit(struct dp_thread *thread)
 {
-    thread->upcall_credit -= time_usec() - thread->upcall_last;
+    long long int used = time_usec() - thread->upcall_last;
+
+    thread->upcall_credit = MAX(thread->upcall_credit - used, -used);
 }
 
-/* Leaves 'packet' to the handlers if 'thread' is to make no more upcalls just
- * now, or packets of the same port are waiting for them already.  Returns true
- * if it took 'packet' over. */
+/* Leaves 'packet' to others if 'thread' is to make no more upcalls just now,
+ * or packets of the same port are waiting already.  Returns true if it took
+ * 'packet' over. */
 static bool
-leave_to_handlers(struct datapath *dp, struct dp_packet *packet,
-                  struct dp_thread *thread)
+leave_to_others(struct datapath *dp, struct dp_packet *packet,
+                struct dp_thread *thread)
 {
     struct port *in = datapath_port(dp, packet->md.in_port.odp_port);
 
-    if (!in || (!upcall_queue_has(dp->upcall_queue, in)
-                && has_credit(thread))) {
+    if (!in || (!upcall_queue_len(dp->upcall_queue, in)
+                && may_upcall(thread))) {
         return false;
     }
     if (!upcall_queue_push(dp->upcall_queue, in, packet)) {
         counter_add(&thread->cache_counters.lost, 1);
         port_drop(in, DROP_UPCALL_QUEUE, 1, thread);
         dp_packet_delete(packet);
+    } else if (in->class != &port_vhost_class) {
+        upcall_queue_kick(dp->upcall_queue);
     }
     return true;
+}
+
+bool
+upcall_waits(const struct port *port)
+{
+    return upcall_queue_len(port->dp->upcall_queue, port);
+}
+
+unsigned int
+upcall_serve(struct port *port, struct dp_thread *thread)
+{
+    struct datapath *dp = port->dp;
+    struct dp_packet *packet;
+    unsigned int n = 0;
+
+    thread->upcall_serving = true;
+    while (may_upcall(thread)
+           && (packet = upcall_queue_pop(dp->upcall_queue)) != NULL) {
+        generic_receive(dp, packet, thread);
+        n++;
+    }
+    thread->upcall_serving = false;
+    if (n) {
+        transmit_flush(thread);
+    } else if (upcall_waits(port)) {
+        upcall_queue_kick(dp->upcall_queue);
+    }
+    return n;
+}
+
+unsigned int
+upcall_room(const struct port *port, unsigned int budget)
+{
+    unsigned int n = upcall_queue_len(port->dp->upcall_queue, port);
+
+    if (OVS_LIKELY(!n)
+        || __atomic_load_n(&port->miss_share, __ATOMIC_RELAXED)
+           < 256 - KNOWN_FEW) {
+        return budget;
+    }
+    return n + VHOST_BATCH <= UPCALL_QUEUE_LIMIT ? MIN(budget, VHOST_BATCH)
+                                                 : 0;
+}
+
+void
+upcall_note_misses(struct port *port, unsigned int n, unsigned int n_missed)
+{
+    int share = __atomic_load_n(&port->miss_share, __ATOMIC_RELAXED);
+
+    if (n_missed || share) {
+        int now = n_missed * 255 / n;
+        int step = (now - share) / 8;
+
+        share += step ? step : now > share ? 1 : now < share ? -1 : 0;
+        __atomic_store_n(&port->miss_share, share, __ATOMIC_RELAXED);
+    }
+}
+
+bool
+upcall_is_hopeless(const struct port *port)
+{
+    return upcall_queue_len(port->dp->upcall_queue, port)
+           >= UPCALL_QUEUE_LIMIT;
 }
 
 void
@@ -188,26 +323,24 @@ upcall_miss(struct datapath *dp, struct dp_packet *packet,
             const struct flow *flow, struct dp_thread *thread)
 {
     struct answer answer;
-    ovs_u128 ufid;
 
-    counter_add(&thread->cache_counters.miss, 1);
-    if (thread->service && leave_to_handlers(dp, packet, thread)) {
-        return;
+    if (!thread->upcall_serving) {
+        counter_add(&thread->cache_counters.miss, 1);
+        if (thread->service && leave_to_others(dp, packet, thread)) {
+            return;
+        }
     }
+    flow_note_source(dp, flow);
+    /* What waits to be sent doesn't keep its ports while we are offline. */
+    transmit_flush(thread);
     answer_init(&answer);
     memset(&answer.wc, 0, sizeof answer.wc);
-    odp_flow_key_hash(flow, sizeof *flow, &ufid);
-
-    int error = ask(dp, packet, flow, &ufid, DPIF_UC_MISS, NULL, &answer);
-    if (error && error != ENOSPC) {
+    if (ask_and_install(dp, packet, flow, DPIF_UC_MISS, NULL, &answer)) {
         count_lost(dp, packet, thread);
         dp_packet_delete(packet);
     } else {
-        if (!error) {
-            install(dp, flow, &ufid, &answer);
-        }
-
         struct dp_packet_batch batch;
+
         dp_packet_batch_init_packet(&batch, packet);
         generic_execute(dp, &batch, true, flow, answer.actions.data,
                         answer.actions.size, thread);
@@ -224,15 +357,12 @@ upcall_action(struct datapath *dp, struct dp_packet *packet, bool steal,
 {
     struct answer answer;
     struct flow flow;
-    ovs_u128 ufid;
 
+    transmit_flush(thread);
     answer_init(&answer);
     flow_extract(packet, &flow);
-    odp_flow_key_hash(&flow, sizeof flow, &ufid);
-
-    int error = ask(dp, packet, &flow, &ufid, DPIF_UC_ACTION, userdata,
-                    &answer);
-    if (!error || error == ENOSPC) {
+    if (!ask_and_install(dp, packet, &flow, DPIF_UC_ACTION, userdata,
+                         &answer)) {
         struct dp_packet_batch batch;
 
         dp_packet_batch_init_packet(&batch, packet);

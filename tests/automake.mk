@@ -4,7 +4,9 @@ TESTSUITE_AT = $(wildcard $(srcdir)/tests/*.at)
 GUEST_FILES = tests/guest/make-guest tests/guest/init tests/guest/run \
 	tests/guest/exec
 EXTRA_DIST += $(TESTSUITE_AT) $(wildcard $(srcdir)/tests/db/*) $(GUEST_FILES) tests/foreign tests/functions.sh \
-	tests/lsan.supp tests/sandbox tests/vhost-hangup tests/hugepages.sh
+	tests/lsan.supp tests/sandbox tests/vhost-hangup tests/hugepages.sh \
+	tests/learning-controller.py
+	tests/lsan.supp tests/sandbox tests/guest/add-files tests/softmac/churn.py tests/vhost-hangup tests/hugepages.sh
 CLEANFILES += tests/package.m4 $(TESTSUITE) tests/testsuite.log \
 	tests/guest/initrd tests/guest/vmlinux tests/guest/bzImage
 DISTCLEANFILES += tests/atconfig
@@ -36,8 +38,8 @@ distclean-local::
 foreign: foreign/stamp
 
 # TESTSUITEFLAGS: -jN, test numbers, -k KEYWORD, -v, -d (keep directories)...
-check-local: all $(check_PROGRAMS) $(TESTSUITE) tests/atlocal \
-		tests/guest/initrd tests/fuzz/db-fuzz
+check-local: all $(check_PROGRAMS) $(check_DATA) $(TESTSUITE) tests/atlocal \
+		tests/guest/initrd tests/fuzz/db-fuzz $(VHOST_FUZZERS)
 	$(srcdir)/tests/sandbox bash $(TESTSUITE) -C tests $(TESTSUITEFLAGS)
 clean-local::
 	test ! -f $(TESTSUITE) || bash $(TESTSUITE) -C tests --clean
@@ -67,6 +69,7 @@ tests_bench_vhost_yardstick_SOURCES = tests/bench/vhost-yardstick.c
 tests_bench_vhost_yardstick_CFLAGS = $(BENCH_CFLAGS)
 CLEANFILES += $(EXTRA_PROGRAMS)
 EXTRA_DIST += tests/bench/kernel tests/bench/ports tests/bench/switch
+EXTRA_DIST += tests/bench/ports tests/bench/softmac tests/bench/switch
 CLEANFILES += $(BENCH_TOOLS)
 EXTRA_DIST += tests/bench/switch
 .PHONY: bench
@@ -105,7 +108,7 @@ tests_datapath_test_flow_key_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
 check_PROGRAMS += tests/datapath/test-kernel-engine
 tests_datapath_test_kernel_engine_SOURCES = \
 	tests/datapath/test-kernel-engine.c $(RANDOM_FRAME)
-tests_datapath_test_kernel_engine_CFLAGS = $(AM_CFLAGS) $(LIBBPF_CFLAGS)
+tests_datapath_test_kernel_engine_CFLAGS = $(AM_CFLAGS) $(XDP_CFLAGS)
 tests_datapath_test_kernel_engine_LDFLAGS = $(AM_LDFLAGS) $(WRAP_OPENVSWITCH)
 tests_datapath_test_kernel_engine_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD) \
 	$(DATAPATH_LDADD) $(OVS_LDADD)
@@ -117,37 +120,44 @@ tests_vhost_test_vhost_SOURCES = tests/vhost/front-end.c \
 	tests/vhost/front-end.h tests/vhost/test-vhost.c
 tests_vhost_test_vhost_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
 
+# A guest behind an IOMMU that forgets.
+check_PROGRAMS += tests/vhost/test-iotlb
+tests_vhost_test_iotlb_SOURCES = tests/vhost/front-end.c \
+	tests/vhost/front-end.h tests/vhost/test-iotlb.c
+tests_vhost_test_iotlb_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+
+# The commit protocol of packed rings, killed at each store.
+check_PROGRAMS += tests/vhost/test-commit
+tests_vhost_test_commit_SOURCES = tests/vhost/front-end.c \
+	tests/vhost/front-end.h tests/vhost/test-commit.c
+tests_vhost_test_commit_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
+
 # Guests whose back-end is killed at any moment.
 check_PROGRAMS += tests/vhost/test-restart
 tests_vhost_test_restart_SOURCES = tests/vhost/front-end.c \
 	tests/vhost/front-end.h tests/vhost/test-restart.c
 tests_vhost_test_restart_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
 
-# Fuzzers of what guests and front-ends can say: `make fuzz' builds them with
-# clang's libFuzzer, in fuzz/, and runs each for FUZZ_SECONDS, from the corpus
-# that is kept.  What they find is left in fuzz/.
+# Fuzzers of what guests and front-ends can say, by clang's libFuzzer.  The suite
+# runs each for some seconds, from the corpus that is kept; `make fuzz' for
+# FUZZ_SECONDS, and leaves what it finds in fuzz/.
 FUZZ_SECONDS = 30
 FUZZ_CC = clang-14
-FUZZERS = rings messages
-EXTRA_PROGRAMS += tests/fuzz/fuzz-rings tests/fuzz/fuzz-messages
-tests_fuzz_fuzz_rings_SOURCES = tests/fuzz/fuzz-rings.c
-tests_fuzz_fuzz_rings_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
-tests_fuzz_fuzz_rings_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-tests_fuzz_fuzz_messages_SOURCES = tests/fuzz/fuzz-messages.c \
-	tests/vhost/front-end.c tests/vhost/front-end.h
-tests_fuzz_fuzz_messages_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
-tests_fuzz_fuzz_messages_LDFLAGS = $(AM_LDFLAGS) -fsanitize=fuzzer
-EXTRA_DIST += tests/fuzz/corpus
+VHOST_FUZZERS = tests/fuzz/fuzz-rings tests/fuzz/fuzz-messages
+CLEANFILES += $(VHOST_FUZZERS)
+EXTRA_DIST += tests/fuzz/corpus tests/fuzz/fuzz-rings.c \
+	tests/fuzz/fuzz-messages.c
+FUZZED_VHOST_FILES = $(vhost_libvhost_a_SOURCES) \
+	$(vhost_libvhost_rings_a_SOURCES) tests/vhost/front-end.c
+$(VHOST_FUZZERS): %: %.c $(FUZZED_VHOST_FILES) $(OVS_STAMP)
+	@$(MKDIR_P) tests/fuzz
+	$(AM_V_CC)$(FUZZ_CC) $(DEFS) $(DEFAULT_INCLUDES) $(AM_CPPFLAGS) \
+	    $(FUZZ_CFLAGS) -fno-sanitize-recover=all -o $@ \
+	    $(filter %.c,$^) $(LIBEVENT_LIBS) $(OVS_LDADD)
 .PHONY: fuzz
-fuzz: $(OVS_STAMP)
-	@$(MKDIR_P) fuzz
-	@cd fuzz && { test -f config.status || \
-	    $(abs_top_srcdir)/configure -q CC=$(FUZZ_CC) \
-	        CFLAGS='-O1 -g -fsanitize=fuzzer-no-link -fno-sanitize-recover=all' \
-	        --enable-sanitizers --with-openvswitch=$(OVS_BUILDDIR); }
-	@for f in $(FUZZERS); do \
-	    $(MAKE) -C fuzz tests/fuzz/fuzz-$$f && $(MKDIR_P) fuzz/corpus/$$f \
-	    && (cd fuzz && tests/fuzz/fuzz-$$f -max_total_time=$(FUZZ_SECONDS) \
-	        -print_final_stats=1 corpus/$$f \
-	        $(abs_top_srcdir)/tests/fuzz/corpus/$$f) || exit 1; \
+fuzz: $(VHOST_FUZZERS)
+	@for f in rings messages; do \
+	    $(MKDIR_P) fuzz/corpus/$$f && (cd fuzz && ../tests/fuzz/fuzz-$$f \
+	        -max_total_time=$(FUZZ_SECONDS) -print_final_stats=1 \
+	        corpus/$$f $(abs_top_srcdir)/tests/fuzz/corpus/$$f) || exit 1; \
 	done

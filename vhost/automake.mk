@@ -1,6 +1,7 @@
 # The vhost-user service, a library inside the tree: see vhost/vhost.h.
 noinst_LIBRARIES += vhost/libvhost.a vhost/libvhost-rings.a
 vhost_libvhost_a_SOURCES = \
+	vhost/config-space.c \
 	vhost/connection.c \
 	vhost/cycles.c \
 	vhost/cycles.h \
@@ -29,6 +30,7 @@ vhost_libvhost_a_SOURCES = \
 	vhost/socket.c \
 	vhost/steering.c \
 	vhost/vhost.h \
+	vhost/watch.c \
 	vhost/wire.h
 vhost_libvhost_a_CFLAGS = $(AM_CFLAGS) $(LIBEVENT_CFLAGS)
 # What each packet goes through.  Built for newer processors (x86-64-v2, -v3) it

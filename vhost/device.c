@@ -89,17 +89,17 @@ destroy_cb(void *dev_)
 
     vhost_service_remove(dev);
     vhost_socket_close(dev);
-    dev->leaving = true;
     vhost_device_disconnect(dev);
     vhost_ring_state_close(dev);
 }
 
 void
-vhost_device_destroy(struct vhost_device *dev)
+vhost_device_destroy(struct vhost_device *dev, bool keep_state)
 {
     if (!dev) {
         return;
     }
+    dev->keep_state = keep_state;
     vhost_control_run(destroy_cb, dev);
     for (unsigned int i = 0; i < dev->max_queues; i++) {
         vhost_queue_destroy(dev->queues[i]);
@@ -177,21 +177,24 @@ has_region(const struct vhost_memory *memory, const struct vhost_region *r)
 }
 
 /* Has all queues translate by a new map, of the present memory and IOTLB.
- * When it returns nobody uses the old one. */
-void
+ * When it returns nobody uses the old one.  Returns true if a queue could
+ * start because of it. */
+bool
 vhost_device_remap(struct vhost_device *dev)
 {
     const struct vhost_map *old = dev->map;
+    bool any_started = false;
 
     dev->map = (dev->iotlb ? vhost_iotlb_map(dev->iotlb, dev->memory)
                 : vhost_map_from_memory(dev->memory));
     for (unsigned int i = 0; i < dev->max_queues; i++) {
         if (dev->queues[i]) {
-            vhost_queue_remap(dev->queues[i]);
+            any_started |= vhost_queue_remap(dev->queues[i]);
         }
     }
     vhost_synchronize();
     free(CONST_CAST(struct vhost_map *, old));
+    return any_started;
 }
 
 /* Exchanges guest memory.  'memory', which becomes the device's, may share
@@ -241,7 +244,7 @@ vhost_device_queue(struct vhost_device *dev, unsigned int index)
 static bool
 is_usable(const struct vhost_queue *q)
 {
-    return q && q->ready && q->enabled;
+    return q && q->running && q->enabled;
 }
 
 void
@@ -293,41 +296,69 @@ set_error(struct vhost_device *dev, const char *error)
     ovs_mutex_unlock(&dev->mutex);
 }
 
-/* Asks the front-end for the translations that queues wait for. */
+/* Asks the front-end for the translation that 'q' waits for.  Returns 0 or a
+ * positive errno value. */
+static int
+ask_for_miss(struct vhost_device *dev, const struct vhost_queue *q)
+{
+    const struct vhost_message msg = {
+        .header = {
+            .request = VHOST_USER_BACKEND_IOTLB_MSG,
+            .flags = VHOST_USER_VERSION,
+            .size = sizeof msg.payload.iotlb,
+        },
+        .payload.iotlb = {
+            .iova = q->missing_addr,
+            .permissions = q->missing_access,
+            .type = VHOST_IOTLB_MISS,
+        },
+    };
+
+    VLOG_DBG("%s: IOTLB miss of %#"PRIx64" for virtqueue %u", dev->name,
+             q->missing_addr, q->index);
+    return vhost_message_send(dev->backend_fd, &msg, -1);
+}
+
+/* Asks for what all queues wait for.  What can't be said now, because there is
+ * no channel yet or it is full, is said when we get here again: after the
+ * channel has come or an answer to an earlier question. */
 static void
 ask_for_misses(struct vhost_device *dev)
 {
     for (unsigned int i = 0; i < dev->max_queues; i++) {
         struct vhost_queue *q = dev->queues[i];
 
-        if (!q || q->miss_asked) {
+        if (!q || dev->backend_fd < 0) {
             continue;
         }
         vhost_queue_lock(q);
-        q->miss_asked = q->missing;
-        struct vhost_message msg = {
-            .header = {
-                .request = VHOST_USER_BACKEND_IOTLB_MSG,
-                .flags = VHOST_USER_VERSION,
-                .size = sizeof msg.payload.iotlb,
-            },
-            .payload.iotlb = {
-                .iova = q->missing_addr,
-                .permissions = q->missing_access,
-                .type = VHOST_IOTLB_MISS,
-            },
-        };
+        bool missing = q->missing;
         vhost_queue_unlock(q);
-        if (q->miss_asked && dev->backend_fd >= 0) {
-            VLOG_DBG("%s: IOTLB miss of %#"PRIx64" for virtqueue %u",
-                     dev->name, msg.payload.iotlb.iova, i);
-            int error = vhost_message_send(dev->backend_fd, &msg, -1);
+        /* Only we end that state, so the miss stays what it is. */
+        if (missing && !(q->asked && q->asked_addr == q->missing_addr)) {
+            int error = ask_for_miss(dev, q);
 
-            if (error) {
+            q->asked = !error;
+            q->asked_addr = q->missing_addr;
+            if (error && error != EAGAIN) {
                 VLOG_WARN_RL(&rl, "%s: cannot ask the front-end for address "
-                             "%#"PRIx64": %s", dev->name,
-                             msg.payload.iotlb.iova, ovs_strerror(error));
+                             "%#"PRIx64": %s", dev->name, q->missing_addr,
+                             ovs_strerror(error));
             }
+        }
+    }
+}
+
+/* The front-end has said something about addresses 'first' to 'last': what was
+ * asked about them is to be asked again if it's still missing. */
+void
+vhost_device_answered(struct vhost_device *dev, uint64_t first, uint64_t last)
+{
+    for (unsigned int i = 0; i < dev->max_queues; i++) {
+        struct vhost_queue *q = dev->queues[i];
+
+        if (q && q->asked_addr >= first && q->asked_addr <= last) {
+            q->asked = false;
         }
     }
 }
@@ -385,7 +416,9 @@ vhost_device_guest_offloads(const struct vhost_device *dev)
                                   | 1ULL << VIRTIO_NET_F_GUEST_TSO4
                                   | 1ULL << VIRTIO_NET_F_GUEST_TSO6
                                   | 1ULL << VIRTIO_NET_F_GUEST_ECN
-                                  | 1ULL << VIRTIO_NET_F_GUEST_UFO);
+                                  | 1ULL << VIRTIO_NET_F_GUEST_UFO
+                                  | 1ULL << VIRTIO_NET_F_GUEST_USO4
+                                  | 1ULL << VIRTIO_NET_F_GUEST_USO6);
 
     return __atomic_load_n(&dev->features, __ATOMIC_RELAXED) & mask;
 }
@@ -405,7 +438,7 @@ vhost_device_queue_stats(const struct vhost_device *dev, size_t *np)
         vhost_queue_lock(q);
         stats[n++] = (struct vhost_queue_stats) {
             .index = i,
-            .enabled = q->ready && q->enabled,
+            .enabled = q->running && q->enabled,
             .broken = q->broken,
             .packed = q->packed,
             .size = q->size,

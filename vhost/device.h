@@ -13,6 +13,7 @@ struct vhost_connection;
 struct vhost_dirty_log;
 struct vhost_iotlb;
 struct vhost_steering;
+struct vhost_watch;
 
 /* Members belong to the control thread, if nothing else is said. */
 struct vhost_device {
@@ -35,7 +36,9 @@ struct vhost_device {
     dev_t socket_dev;           /* The file that we made, so that we */
     ino_t socket_ino;           /* remove no other. */
     struct event *listener;     /* Someone connects... */
-    struct event *retry;        /* ...or it's time to try it ourselves. */
+    struct event *retry;        /* ...or it's time to try it ourselves... */
+    struct vhost_watch *watch;  /* ...or there is a socket now.  NULL if we
+                                 * won't be told. */
     unsigned int backoff_ms;
     bool refusal_logged;        /* The present reason for not connecting. */
 
@@ -59,7 +62,8 @@ struct vhost_device {
                                          * vhost_synchronize(). */
 
     uint8_t *ring_states;       /* The file of ring-state.c, NULL if none. */
-    bool leaving;               /* It's us who go, not the front-end. */
+    bool keep_state;            /* It's us who go, not the front-end: what it
+                                 * knows of the rings is what is there. */
 
     bool broken;                /* Set by any thread, also in a signal
                                  * handler: guest memory has gone. */
@@ -94,7 +98,9 @@ void vhost_device_reset(struct vhost_device *);
 /* Takes care of what other threads found broken. */
 void vhost_device_check(struct vhost_device *);
 void vhost_device_set_memory(struct vhost_device *, struct vhost_memory *);
-void vhost_device_remap(struct vhost_device *);
+bool vhost_device_remap(struct vhost_device *);
+void vhost_device_answered(struct vhost_device *, uint64_t first,
+                           uint64_t last);
 struct vhost_queue *vhost_device_queue(struct vhost_device *,
                                        unsigned int index);
 /* Tells the front-end over the back-end channel to call 'index'. */
@@ -107,6 +113,16 @@ void vhost_socket_start(struct vhost_device *);
 void vhost_socket_close(struct vhost_device *);
 /* The front-end has gone: wait for, or go to, the next. */
 void vhost_socket_resume(struct vhost_device *);
+
+/* A file of the socket's name has come, or may have: see watch.c. */
+void vhost_socket_appeared(struct vhost_device *);
+
+/* --- watch.c --- */
+
+void vhost_watch_init(void);
+void vhost_watch_exit(void);
+struct vhost_watch *vhost_watch_create(struct vhost_device *);
+void vhost_watch_destroy(struct vhost_watch *);
 
 /* --- connection.c --- */
 
@@ -134,6 +150,12 @@ uint64_t vhost_protocol_features(void);
  * free, that says what is wrong with it: the connection is to be dropped. */
 char *vhost_protocol_handle(struct vhost_device *, struct vhost_message *);
 const char *vhost_request_name(uint32_t request);
+
+/* --- config-space.c --- */
+
+char *vhost_config_space_get(const struct vhost_device *,
+                             struct vhost_message *);
+char *vhost_config_space_set(const struct vhost_message *);
 
 /* --- steering.c --- */
 

@@ -244,6 +244,7 @@ serve_ready(struct vhost_thread *thread)
     while (n_ready--) {
         struct vhost_source_state *state = CONTAINER_OF(
             ovs_list_front(&thread->ready), struct vhost_source_state, node);
+        thread->polling = state->source;
         unsigned int n = state->source->ops->poll(state->source, thread,
                                                   state->budget);
         counter_add(&state->polls, 1);
@@ -273,6 +274,8 @@ serve_round(struct vhost_thread *thread)
 
     for (unsigned int i = 0; i < thread->n_hot; i++) {
         struct hot *hot = &thread->hot[i];
+
+        thread->polling = hot->source;
         unsigned int n = hot->poll(hot->source, thread, hot->budget);
 
         if (n) {
@@ -287,6 +290,32 @@ serve_round(struct vhost_thread *thread)
         hit |= serve_ready(thread);
     }
     return hit;
+}
+
+unsigned int
+vhost_thread_polling_us(const struct vhost_thread *thread)
+{
+    return (cycles_now() - thread->now) / cycles_per_us;
+}
+
+bool
+vhost_thread_others_wait(const struct vhost_thread *thread)
+{
+    const struct vhost_source_state *state;
+
+    for (unsigned int i = 0; i < thread->n_hot; i++) {
+        struct vhost_source *source = thread->hot[i].source;
+
+        if (source != thread->polling && source->ops->pending(source)) {
+            return true;
+        }
+    }
+    LIST_FOR_EACH (state, node, &thread->ready) {
+        if (state->source != thread->polling) {
+            return true;
+        }
+    }
+    return false;
 }
 
 /* --- Now and then -------------------------------------------------------- */

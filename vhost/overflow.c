@@ -12,7 +12,7 @@
  * bound, a guest that is flooded with 64-byte packets has a queue that is
  * always full: each packet is copied twice, and late.)  The exception is a
  * guest behind an IOMMU, which has buffers, only we wait for the translation
- * of the next one.
+ * of the next one, or of the ring.
  *
  * Each queue may keep 1 MB, all together 64 MB (a thousand guests that stopped
  * cost no more than that).  What doesn't fit is dropped. */
@@ -51,6 +51,15 @@ cost(const struct vhost_packet *packet)
     return sizeof(struct kept) + packet->len;
 }
 
+/* How many bytes the overflow queue of 'q' may have with 'packet'. */
+static size_t
+limit(const struct vhost_queue *q, const struct vhost_packet *packet)
+{
+    return (packet->len >= LONG_PACKET || q->missing ? KEEP_MAX
+            : q->overflow->first ? KEEP_SHORT_MAX
+            : 0);
+}
+
 /* Makes room for 'packet' in the overflow queue of 'q', if it's one to
  * keep. */
 static bool
@@ -59,9 +68,7 @@ reserve(const struct vhost_queue *q, const struct vhost_packet *packet)
     struct vhost_overflow *o = q->overflow;
     size_t n = cost(packet);
 
-    if (packet->len < LONG_PACKET
-        ? (!o->first && !q->missing) || o->bytes + n > KEEP_SHORT_MAX
-        : o->bytes + n > KEEP_MAX) {
+    if (o->bytes + n > limit(q, packet)) {
         return false;
     }
     if (__atomic_add_fetch(&total, n, __ATOMIC_RELAXED) > TOTAL_MAX) {

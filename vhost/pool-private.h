@@ -139,6 +139,7 @@ struct vhost_thread {
     /* The thread's own. */
     struct hot hot[HOT_MAX];
     unsigned int n_hot;
+    const struct vhost_source *polling; /* Whose 'poll' runs or ran last. */
     uint64_t n_rounds;          /* Rounds over the hot set. */
     uint64_t now;               /* Cycles, as of the last poll with work or the
                                  * last round. */

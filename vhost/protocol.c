@@ -34,6 +34,8 @@ static const uint64_t offload_features =
     | BIT(VIRTIO_NET_F_GSO)
     | BIT(VIRTIO_NET_F_GUEST_TSO4) | BIT(VIRTIO_NET_F_GUEST_TSO6)
     | BIT(VIRTIO_NET_F_GUEST_ECN) | BIT(VIRTIO_NET_F_GUEST_UFO)
+    | BIT(VIRTIO_NET_F_GUEST_USO4) | BIT(VIRTIO_NET_F_GUEST_USO6)
+    | BIT(VIRTIO_NET_F_HOST_USO)
     | BIT(VIRTIO_NET_F_HOST_TSO4) | BIT(VIRTIO_NET_F_HOST_TSO6)
     | BIT(VIRTIO_NET_F_HOST_ECN) | BIT(VIRTIO_NET_F_HOST_UFO);
 
@@ -43,8 +45,15 @@ static const uint64_t control_features =
     BIT(VIRTIO_NET_F_CTRL_VQ) | BIT(VIRTIO_NET_F_CTRL_RX)
     | BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT(VIRTIO_NET_F_STATUS);
 
+/* Not among them: NOTIFICATION_DATA, since an eventfd carries no data;
+ * HASH_REPORT: eight bytes more in each header, for a hash that guests use only
+ * to steer packets, which we have done; and RING_RESET: we could stop a single
+ * queue and start it again, but QEMU 7.2 passes the feature on and then doesn't
+ * tell a vhost-user back-end of the reset, so that an `ethtool -G' in the guest
+ * has us write into memory that isn't a ring any more. */
 static const uint64_t ring_features =
     BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ANY_LAYOUT)
+    | BIT(VIRTIO_F_ACCESS_PLATFORM)
     | BIT(VIRTIO_F_RING_PACKED) | BIT(VIRTIO_F_IN_ORDER)
     | BIT(VIRTIO_F_NOTIFY_ON_EMPTY)
     | BIT(VIRTIO_RING_F_INDIRECT_DESC) | BIT(VIRTIO_RING_F_EVENT_IDX)
@@ -64,9 +73,6 @@ vhost_protocol_virtio_features(const struct vhost_device_config *config)
     if (config->mtu) {
         features |= BIT(VIRTIO_NET_F_MTU);
     }
-    if (config->iommu) {
-        features |= BIT(VIRTIO_F_ACCESS_PLATFORM);
-    }
     return (features & ~config->disabled_features) | transport_features;
 }
 
@@ -79,6 +85,7 @@ vhost_protocol_features(void)
             | BIT(VHOST_USER_PROTOCOL_F_REPLY_ACK)
             | BIT(VHOST_USER_PROTOCOL_F_MTU)
             | BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ)
+            | BIT(VHOST_USER_PROTOCOL_F_CONFIG)
             | BIT(VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD)
             | BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE)
             | BIT(VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS)
@@ -619,11 +626,28 @@ iotlb_msg(struct vhost_device *dev, struct vhost_message *msg)
              m->size, m->iova, m->user_address, m->permissions);
     char *error = vhost_iotlb_handle(dev->iotlb, m);
     if (!error) {
-        vhost_device_remap(dev);
-        vhost_device_update(dev);
+        vhost_device_answered(dev, m->iova, m->iova + m->size - 1);
+        if (vhost_device_remap(dev)) {
+            vhost_device_update(dev);
+        }
         vhost_control_wake();   /* The next miss. */
     }
     return error;
+}
+
+static char *
+get_config(struct vhost_device *dev, struct vhost_message *msg)
+{
+    uint32_t size = msg->header.size;
+    char *error = vhost_config_space_get(dev, msg);
+
+    return error ? error : reply(dev, msg, size);
+}
+
+static char *
+set_config(struct vhost_device *dev OVS_UNUSED, struct vhost_message *msg)
+{
+    return vhost_config_space_set(msg);
 }
 
 static char *
@@ -661,6 +685,7 @@ set_backend_req_fd(struct vhost_device *dev, struct vhost_message *msg)
         vhost_synchronize();
         close(old);
     }
+    vhost_control_wake();       /* Queues may miss translations already. */
     return NULL;
 }
 
@@ -716,6 +741,10 @@ static const struct request {
     REQUEST(IOTLB_MSG, iotlb_msg, sizeof(struct vhost_user_iotlb),
             sizeof(struct vhost_user_iotlb), 0, 0, false, F(BACKEND_REQ)),
     REQUEST(SET_VRING_ENDIAN, set_vring_endian, STATE, STATE, 0, 0, false, 0),
+    REQUEST(GET_CONFIG, get_config, offsetof(struct vhost_user_config, data),
+            sizeof(struct vhost_user_config), 0, 0, true, F(CONFIG)),
+    REQUEST(SET_CONFIG, set_config, offsetof(struct vhost_user_config, data),
+            sizeof(struct vhost_user_config), 0, 0, false, F(CONFIG)),
     REQUEST(RESET_DEVICE, reset, 0, U64, 0, 0, false, F(RESET_DEVICE)),
     REQUEST(VRING_KICK, vring_kick, STATE, STATE, 0, 0, false,
             F(INBAND_NOTIFICATIONS)),

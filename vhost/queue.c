@@ -2,10 +2,12 @@
  * something that the pool serves, and back.
  *
  * A queue is *started* by its kick fd and stopped by GET_VRING_BASE, a reset
- * or the front-end's end.  It is *ready* while it is started, its addresses
- * lie in guest memory and the guest has kept the rules.  It is *enabled* by
- * SET_VRING_ENABLE, which only decides what happens to packets: those that the
- * guest sends on a disabled queue are thrown away. */
+ * or the front-end's end.  It is *running* from the time that its ring is
+ * found in guest memory, as long as the guest keeps the rules.  It is *ready*
+ * while the ring is mapped: a guest's IOMMU may take it away and give it back,
+ * and then nothing is lost, only late.  It is *enabled* by SET_VRING_ENABLE,
+ * which only decides what happens to packets: those that the guest sends on a
+ * disabled queue are thrown away. */
 #include <config.h>
 #include "vhost/device.h"
 #include "vhost/ring.h"
@@ -187,7 +189,7 @@ map_ring(struct vhost_queue *q)
 
     q->hint = 0;
     q->map = q->device->map;
-    q->missing = q->miss_asked = false;
+    q->missing = false;
     if (!q->size) {
         return "has no size";
     } else if (!q->has_addr || !q->device->memory) {
@@ -251,6 +253,7 @@ vhost_queue_start(struct vhost_queue *q)
     vhost_queue_stop(q);
     vhost_queue_lock(q);
     set_features(q);
+    q->next_avail = q->next_used = q->base;
     wrong = map_ring(q);
     if (!wrong) {
         wrong = q->packed ? vhost_packed_start(q) : vhost_split_start(q);
@@ -259,9 +262,9 @@ vhost_queue_start(struct vhost_queue *q)
         if (q->packed) {
             vhost_ring_state_start(q);
         }
-        q->broken = q->told = false;
+        q->broken = q->told = q->owes = false;
         q->n_held = 0;
-        q->ready = true;
+        q->running = q->ready = true;
         vhost_ring_disarm(q);
     }
     vhost_queue_unlock(q);
@@ -287,41 +290,47 @@ vhost_queue_stop(struct vhost_queue *q)
         vhost_pool_remove(q->device->pool, &q->source);
     }
     vhost_queue_lock(q);
-    q->ready = q->unmapped = q->missing = false;
+    if (q->owes) {
+        /* Whoever goes on here does these once more. */
+        q->next_avail = q->next_used;
+        q->n_held = 0;
+        q->owes = false;
+    }
+    q->running = q->ready = q->missing = q->asked = false;
     vhost_overflow_clear(q);
-    vhost_ring_state_stop(q, q->device->leaving);
+    vhost_ring_state_stop(q, q->device->keep_state);
     vhost_queue_unlock(q);
     q->started = false;
 }
 
 /* Guest memory, or what the guest's IOMMU lets us see of it, has changed:
- * finds the ring again, in the same state. */
-void
+ * finds the ring again, in the same state.  Returns true if 'q' runs now and
+ * didn't before. */
+bool
 vhost_queue_remap(struct vhost_queue *q)
 {
     const char *wrong = NULL;
+    bool call = false;
 
     vhost_queue_lock(q);
-    bool at_work = q->ready || q->unmapped;
-    if (at_work) {
+    bool running = q->running;
+    if (running) {
         wrong = map_ring(q);
-        if (!wrong && q->unmapped) {
-            /* What was taken off the ring before and not given back is still
-             * there. */
-            q->next_avail = q->next_used;
-            q->n_held = 0;
-        }
         q->ready = !wrong;
-        q->unmapped = wrong;
+        if (q->ready && q->owes) {
+            call = vhost_ring_complete(q, q->held, q->n_held);
+            q->n_held = 0;
+            q->owes = false;
+        }
     } else {
         q->map = q->device->map;
     }
     vhost_queue_unlock(q);
-    if (!at_work) {
+    if (!running) {
         if (q->started && !q->broken && q->has_addr) {
             vhost_queue_start(q);
         }
-        return;
+        return q->running;
     }
     if (wrong) {
         log_unmapped(q, wrong);
@@ -329,6 +338,10 @@ vhost_queue_remap(struct vhost_queue *q)
         /* It may have waited for that. */
         vhost_event_signal(q->kick_fd);
     }
+    if (call) {
+        call_once(q);
+    }
+    return false;
 }
 
 static void
@@ -393,7 +406,7 @@ vhost_queue_miss(struct vhost_queue *q, uint64_t addr, uint8_t access)
 void
 vhost_queue_break(struct vhost_queue *q, const char *reason)
 {
-    q->ready = q->unmapped = false;
+    q->running = q->ready = false;
     q->broken = true;
     VLOG_WARN_RL(&rl, "%s: virtqueue %u stopped: %s; it starts again when the "
                  "guest resets the device", q->device->name, q->index, reason);

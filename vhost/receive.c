@@ -159,11 +159,16 @@ vhost_receive_done(struct vhost_queue *q, struct vhost_notifier *notifier)
     bool call = false;
 
     vhost_queue_lock(q);
-    /* A ring that was unmapped meanwhile gets its chains again. */
-    if (q->n_held && OVS_LIKELY(q->ready)) {
-        call = vhost_ring_complete(q, q->held, q->n_held);
+    if (OVS_LIKELY(q->ready)) {
+        if (q->n_held) {
+            call = vhost_ring_complete(q, q->held, q->n_held);
+        }
+        q->n_held = 0;
+    } else if (q->running && q->n_held) {
+        q->owes = true;
+    } else {
+        q->n_held = 0;
     }
-    q->n_held = 0;
     vhost_queue_unlock(q);
     if (call) {
         vhost_notifier_add(notifier, q);

@@ -10,14 +10,16 @@
  * waits for the first descriptor's, made last.  We may be killed between any
  * two of them, therefore:
  *
- *     1. intent: the chains that go back, from which position to which; then
- *        'busy' is set;
+ *     1. intent: the chains that go back, from which position to which, are
+ *        written beside those of the batch before; then one store to 'phase'
+ *        makes them the last intent, and BUSY;
  *     2. the ring is written;
- *     3. 'position' is moved; 'busy' is cleared.
+ *     3. 'phase' says that this is done.
  *
- * A successor that finds 'busy' repeats step 2, which does no harm when it was
- * complete, and goes on at the new position.  Packets of a transmit queue that
- * had not got to step 1 are received once more.
+ * A successor that finds BUSY repeats step 2, unless that first descriptor says
+ * that it was complete: then the driver may have reused all of them already.
+ * It goes on at the position at which the last intent ends.  Packets of a
+ * transmit queue that had not got to step 1 are received once more.
  *
  * The state is believed only if the front-end is the same process with the
  * same memory, features and ring addresses, and if the ring bears it out: some
@@ -35,7 +37,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "hash.h"
@@ -44,20 +46,26 @@
 
 VLOG_DEFINE_THIS_MODULE(vhost_ring_state);
 
-#define MAGIC 0x534c5231        /* Changes with the layout. */
+#define MAGIC 0x534c5232        /* Changes with the layout. */
+
+/* A batch of chains to be given back. */
+struct intent {
+    uint16_t old, new;          /* Where the ring is before and after it. */
+    uint16_t n;
+    struct vhost_used used[VHOST_MAX_CHAINS];
+};
 
 /* One queue's, as it is in the file. */
 struct vhost_ring_state {
     uint32_t magic;             /* MAGIC if the queue was at work. */
     uint32_t identity;          /* Of front-end, memory and ring. */
-    uint32_t busy;              /* An intent is being carried out. */
-    uint16_t position;          /* Where both sides of the ring are. */
-    uint16_t old, new;          /* Before and after the last intent, ... */
-    uint16_t n;                 /* ...which gives back so many chains. */
-    struct vhost_used used[VHOST_MAX_CHAINS];
+    uint32_t phase;             /* Which of 'intents' is the last, and BUSY
+                                 * while it is being carried out. */
+#define LAST 1
+#define BUSY 2
+    struct intent intents[2];
 };
-#define STATE_SIZE 2048         /* Of each in the file. */
-BUILD_ASSERT_DECL(sizeof(struct vhost_ring_state) <= STATE_SIZE);
+BUILD_ASSERT_DECL(sizeof(struct vhost_ring_state) <= VHOST_RING_STATE_SIZE);
 
 /* --- The file --- */
 
@@ -79,8 +87,10 @@ file_name(const struct vhost_device *dev)
 static void
 open_file(struct vhost_device *dev)
 {
-    size_t size = dev->max_queues * (size_t) STATE_SIZE;
+    size_t size = dev->max_queues * (size_t) VHOST_RING_STATE_SIZE;
     char *name = file_name(dev);
+
+    mkdir(dev->state_dir, 0700);
     int fd = open(name, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     void *mapping = MAP_FAILED;
 
@@ -100,13 +110,21 @@ open_file(struct vhost_device *dev)
     free(name);
 }
 
-/* Lets go of the file; what is in it stays. */
+/* Lets go of the file, and removes it unless it's to be kept. */
 void
 vhost_ring_state_close(struct vhost_device *dev)
 {
     if (dev->ring_states) {
-        munmap(dev->ring_states, dev->max_queues * (size_t) STATE_SIZE);
+        munmap(dev->ring_states,
+               dev->max_queues * (size_t) VHOST_RING_STATE_SIZE);
         dev->ring_states = NULL;
+    }
+    if (dev->state_dir && !dev->keep_state) {
+        /* Even if we didn't open it, a predecessor may have. */
+        char *name = file_name(dev);
+
+        unlink(name);
+        free(name);
     }
 }
 
@@ -177,48 +195,112 @@ void
 vhost_ring_state_begin(struct vhost_ring_state *s, uint16_t old, uint16_t new,
                        const struct vhost_used *used, unsigned int n)
 {
-    s->old = old;
-    s->new = new;
-    s->n = n;
-    memcpy(s->used, used, n * sizeof *used);
-    __atomic_store_n(&s->busy, 1, __ATOMIC_RELEASE);
+    uint32_t last = !(s->phase & LAST);
+    struct intent *intent = &s->intents[last];
+
+    atomic_thread_fence(memory_order_acq_rel);  /* Behind the last commit. */
+    intent->old = old;
+    intent->new = new;
+    intent->n = n;
+    memcpy(intent->used, used, n * sizeof *used);
+    __atomic_store_n(&s->phase, last | BUSY, __ATOMIC_RELEASE);
     atomic_thread_fence(memory_order_release);
 }
 
 void
 vhost_ring_state_commit(struct vhost_ring_state *s)
 {
-    __atomic_store_n(&s->position, s->new, __ATOMIC_RELEASE);
-    __atomic_store_n(&s->busy, 0, __ATOMIC_RELEASE);
+    __atomic_store_n(&s->phase, s->phase & LAST, __ATOMIC_RELEASE);
 }
 
 /* --- Start and stop --- */
 
-/* Returns true if the numbers in 's' make sense and the ring of 'q' bears them
- * out. */
+/* Returns true if the numbers in 'intent' make sense and, if it has been
+ * 'carried_out', the ring of 'q' bears them out. */
 static bool
-is_plausible(const struct vhost_queue *q, const struct vhost_ring_state *s)
+is_plausible(const struct vhost_queue *q, const struct intent *intent,
+             bool carried_out)
 {
-    uint16_t at = s->old;
+    uint16_t at = intent->old;
 
-    if (s->n > VHOST_MAX_CHAINS || (s->position & 0x7fff) >= q->size
-        || (s->old & 0x7fff) >= q->size || (s->new & 0x7fff) >= q->size) {
+    if (intent->n > VHOST_MAX_CHAINS || (intent->old & 0x7fff) >= q->size
+        || (intent->new & 0x7fff) >= q->size) {
         return false;
     }
-    for (unsigned int i = 0; i < s->n; i++) {
-        if (!s->used[i].slots || s->used[i].slots > q->size
-            || (!s->busy && !vhost_packed_was_given_back(q, at))) {
+    for (unsigned int i = 0; i < intent->n; i++) {
+        uint16_t slots = intent->used[i].slots;
+
+        if (!slots || slots > q->size
+            || (carried_out && !vhost_packed_was_given_back(q, at))) {
             return false;
         }
-        at = vhost_packed_advance(q, at, s->used[i].slots);
+        at = vhost_packed_advance(q, at, slots);
     }
-    return (at == s->new && (s->busy || s->position == s->new || !s->n)
-            && vhost_packed_may_be_next(q, s->new));
+    return at == intent->new;
 }
 
-/* Continues where a predecessor stopped, if there was one, and keeps the state
- * of 'q', whose ring has just been set to start where the front-end says, from
- * now on.  With the lock held. */
+static unsigned int
+n_slots(const struct intent *intent)
+{
+    unsigned int n = 0;
+
+    for (unsigned int i = 0; i < MIN(intent->n, VHOST_MAX_CHAINS); i++) {
+        n += intent->used[i].slots;
+    }
+    return n;
+}
+
+/* Returns true if the ring of 'q' is the one that 's' tells of. */
+static bool
+is_this_ring(const struct vhost_queue *q, const struct vhost_ring_state *s)
+{
+    const struct intent *last = &s->intents[s->phase & LAST];
+    const struct intent *before = &s->intents[!(s->phase & LAST)];
+
+    if (!(s->phase & BUSY)) {
+        return (is_plausible(q, last, true)
+                && vhost_packed_may_be_next(q, last->new));
+    }
+    /* Of an intent that may be half carried out the ring tells nothing, but
+     * the one before it has been, and can be seen unless this one has gone
+     * round the ring. */
+    return (is_plausible(q, last, false) && before->new == last->old
+            && is_plausible(q, before,
+                            n_slots(last) + n_slots(before) <= q->size));
+}
+
+/* Continues where a predecessor stopped, if 's' says so and was 'identity''s,
+ * and keeps the state of 'q', whose ring has just been set to start where the
+ * front-end says, in 's' from now on.  With the lock held. */
+void
+vhost_ring_state_adopt(struct vhost_queue *q, struct vhost_ring_state *s,
+                       uint32_t id)
+{
+    const struct intent *intent = &s->intents[s->phase & LAST];
+
+    if (s->magic == MAGIC && s->identity == id && is_this_ring(q, s)) {
+        if (s->phase & BUSY) {
+            if (!vhost_packed_was_given_back(q, intent->old)) {
+                vhost_packed_write_used(q, intent->old, intent->used,
+                                        intent->n);
+            }
+            vhost_ring_state_commit(s);
+        }
+        q->next_avail = q->next_used = intent->new;
+        VLOG_INFO("%s: virtqueue %u goes on where it was, at %u",
+                  q->device->name, q->index, intent->new & 0x7fff);
+    } else {
+        __atomic_store_n(&s->magic, 0, __ATOMIC_RELAXED);
+        atomic_thread_fence(memory_order_acq_rel);
+        memset(s, 0, sizeof *s);
+        s->identity = id;
+        s->intents[0].old = s->intents[0].new = q->next_used;
+        __atomic_store_n(&s->magic, MAGIC, __ATOMIC_RELEASE);
+    }
+    q->state = s;
+}
+
+/* Keeps the state of 'q' in the device's file, after that of a predecessor. */
 void
 vhost_ring_state_start(struct vhost_queue *q)
 {
@@ -233,25 +315,9 @@ vhost_ring_state_start(struct vhost_queue *q)
             return;
         }
     }
-
-    struct vhost_ring_state *s = (void *) (dev->ring_states
-                                           + q->index * STATE_SIZE);
-    uint32_t id = identity(q);
-    if (s->magic == MAGIC && s->identity == id && is_plausible(q, s)) {
-        if (s->busy) {
-            vhost_packed_write_used(q, s->old, s->used, s->n);
-            vhost_ring_state_commit(s);
-        }
-        q->next_avail = q->next_used = s->position;
-        VLOG_INFO("%s: virtqueue %u goes on where it was, at %u", dev->name,
-                  q->index, s->position & 0x7fff);
-    } else {
-        memset(s, 0, sizeof *s);
-        s->identity = id;
-        s->position = s->old = s->new = q->next_used;
-        __atomic_store_n(&s->magic, MAGIC, __ATOMIC_RELEASE);
-    }
-    q->state = s;
+    vhost_ring_state_adopt(q, (void *) (dev->ring_states
+                                        + q->index * VHOST_RING_STATE_SIZE),
+                           identity(q));
 }
 
 /* 'q' has stopped and its front-end knows where: the state is worth nothing

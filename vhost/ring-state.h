@@ -7,7 +7,11 @@
 
 struct vhost_ring_state;
 
+#define VHOST_RING_STATE_SIZE 4096      /* Bytes of each in the file. */
+
 void vhost_ring_state_start(struct vhost_queue *);
+void vhost_ring_state_adopt(struct vhost_queue *, struct vhost_ring_state *,
+                            uint32_t identity);
 void vhost_ring_state_stop(struct vhost_queue *, bool keep);
 void vhost_ring_state_close(struct vhost_device *);
 

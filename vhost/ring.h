@@ -65,8 +65,10 @@ struct vhost_scratch {
 struct vhost_queue {
     /* Set by the control thread, under the lock, while the queue starts. */
     uint32_t locked;            /* The lock: 1 while held. */
-    bool ready;                 /* May be worked on: started, addresses
-                                 * valid, not broken. */
+    bool running;               /* Started, and has kept the rules since. */
+    bool ready;                 /* May be worked on: running, and its ring is
+                                 * mapped.  (Behind an IOMMU it may not be for
+                                 * a while.) */
     bool enabled;               /* SET_VRING_ENABLE. */
     bool transmit;              /* A transmit queue, read by us. */
     bool packed, event_idx, in_order, indirect, mergeable;
@@ -96,8 +98,11 @@ struct vhost_queue {
                                  * buffers when they were too few. */
     bool missing;               /* Waits for the IOTLB: the control thread
                                  * asks for 'missing_addr'. */
-    bool unmapped;              /* Was ready, but its ring isn't mapped. */
-    bool miss_asked;            /* Control thread: it has. */
+    bool asked;                 /* Control thread: it has asked for... */
+    uint64_t asked_addr;        /* ...this, and got no answer yet. */
+    bool owes;                  /* 'held' chains are done with, but the ring
+                                 * wasn't mapped: for the control thread to
+                                 * give back when it is. */
     uint8_t missing_access;     /* VHOST_ACCESS_*. */
     uint64_t missing_addr;
     uint16_t n_held;            /* Chains between vhost_receive() and
@@ -299,7 +304,7 @@ void vhost_queue_destroy(struct vhost_queue *);
 void vhost_queue_start(struct vhost_queue *);
 void vhost_queue_stop(struct vhost_queue *);
 void vhost_queue_reset(struct vhost_queue *);
-void vhost_queue_remap(struct vhost_queue *);
+bool vhost_queue_remap(struct vhost_queue *);
 void vhost_queue_set_logging(struct vhost_queue *);
 void vhost_queue_set_call_fd(struct vhost_queue *, int fd);
 

@@ -56,6 +56,7 @@ vhost_init(void)
     wake_event = event_new(base, wake_fd, EV_READ | EV_PERSIST,
                            check_devices, NULL);
     event_add(wake_event, NULL);
+    vhost_watch_init();
     vhost_sigbus_init();
     control_thread = ovs_thread_create("vhost-control", control_main, NULL);
 }
@@ -66,6 +67,7 @@ vhost_exit(void)
     event_base_loopbreak(base);
     xpthread_join(control_thread, NULL);
     vhost_sigbus_exit();
+    vhost_watch_exit();
     event_free(wake_event);
     event_base_free(base);
     close(wake_fd);

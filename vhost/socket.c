@@ -1,7 +1,8 @@
 /* The socket of a device: made and listened on, or connected to.
  *
- * A device talks to one front-end at a time.  In connect mode we try again, at
- * first soon, then each second, until somebody listens. */
+ * A device talks to one front-end at a time.  In connect mode we try again when
+ * the socket appears (watch.c), and besides, at first soon, then less and less
+ * often, until somebody listens. */
 #include <config.h>
 #include "vhost/device.h"
 
@@ -20,7 +21,8 @@
 VLOG_DEFINE_THIS_MODULE(vhost_socket);
 
 #define BACKOFF_MIN_MS 20
-#define BACKOFF_MAX_MS 1000
+#define BACKOFF_MAX_MS 1000     /* If nobody tells us of the socket... */
+#define BACKOFF_WATCHED_MS 60000        /* ...and if somebody does. */
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(20, 20);
 
@@ -191,6 +193,13 @@ schedule(struct vhost_device *dev)
 }
 
 static void
+back_off(struct vhost_device *dev)
+{
+    dev->backoff_ms = MIN(dev->backoff_ms * 2,
+                          dev->watch ? BACKOFF_WATCHED_MS : BACKOFF_MAX_MS);
+}
+
+static void
 connect_cb(evutil_socket_t unused OVS_UNUSED, short what OVS_UNUSED,
            void *dev_)
 {
@@ -199,6 +208,10 @@ connect_cb(evutil_socket_t unused OVS_UNUSED, short what OVS_UNUSED,
     int fd = make_socket();
     int error = 0;
 
+    /* First, lest we miss a socket that appears in between. */
+    if (!dev->watch) {
+        dev->watch = vhost_watch_create(dev);
+    }
     ovs_strlcpy(sun.sun_path, dev->path, sizeof sun.sun_path);
     if (fd < 0 || connect(fd, (struct sockaddr *) &sun, sizeof sun)) {
         error = errno;
@@ -206,6 +219,7 @@ connect_cb(evutil_socket_t unused OVS_UNUSED, short what OVS_UNUSED,
     if (!error) {
         dev->backoff_ms = BACKOFF_MIN_MS;
         dev->refusal_logged = false;
+        event_del(dev->retry);
         vhost_device_connected(dev, fd);
         return;
     }
@@ -219,8 +233,17 @@ connect_cb(evutil_socket_t unused OVS_UNUSED, short what OVS_UNUSED,
         VLOG_WARN("%s: cannot connect to %s: %s; trying again until it works",
                   dev->name, dev->path, ovs_strerror(error));
     }
-    dev->backoff_ms = MIN(dev->backoff_ms * 2, BACKOFF_MAX_MS);
+    back_off(dev);
     schedule(dev);
+}
+
+void
+vhost_socket_appeared(struct vhost_device *dev)
+{
+    if (!dev->connection) {
+        dev->backoff_ms = BACKOFF_MIN_MS;
+        connect_cb(-1, 0, dev);
+    }
 }
 
 void
@@ -242,7 +265,7 @@ vhost_socket_resume(struct vhost_device *dev)
 {
     if (dev->retry) {
         schedule(dev);
-        dev->backoff_ms = MIN(dev->backoff_ms * 2, BACKOFF_MAX_MS);
+        back_off(dev);
     }
 }
 
@@ -258,6 +281,8 @@ vhost_socket_close(struct vhost_device *dev)
     if (dev->retry) {
         event_free(dev->retry);
         dev->retry = NULL;
+        vhost_watch_destroy(dev->watch);
+        dev->watch = NULL;
     }
     if (dev->listen_fd >= 0) {
         if (!lstat(dev->path, &s) && s.st_dev == dev->socket_dev

@@ -46,7 +46,7 @@ steering_free(struct vhost_steering *s)
 static bool
 usable(const struct vhost_queue *q)
 {
-    return q && !q->transmit && q->ready && q->enabled;
+    return q && !q->transmit && q->running && q->enabled;
 }
 
 static bool

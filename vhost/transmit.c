@@ -359,9 +359,12 @@ keep(struct vhost_queue *q, struct vhost_packet *const packets[],
     if (vhost_overflow_is_empty(q)) {
         return 0;
     }
+    if (q->missing) {
+        return n_kept;          /* Its mapping comes as a kick. */
+    }
     vhost_ring_arm(q);
     atomic_thread_fence(memory_order_seq_cst);
-    if (!q->missing && vhost_ring_pending(q)) {
+    if (vhost_ring_pending(q)) {
         /* The guest refilled just before it could see that we want a kick. */
         vhost_event_signal(q->source.fd);
     }
@@ -394,7 +397,12 @@ transmit_some(struct vhost_queue *q, struct vhost_packet *const packets[],
 
     *more = false;
     if (OVS_UNLIKELY(!q->ready || !q->enabled)) {
-        q->dropped += mode == VHOST_FINISH ? n : 0;
+        if (mode == VHOST_TRY) {
+            return 0;
+        } else if (q->running && q->missing && q->enabled) {
+            return keep(q, packets, n);
+        }
+        q->dropped += n;
         return 0;
     }
     /* What waits goes first, to keep the order. */

@@ -186,6 +186,12 @@ struct vhost_source_stats *vhost_pool_source_stats(struct vhost_pool *,
 void *vhost_thread_aux(const struct vhost_thread *);
 unsigned int vhost_thread_index(const struct vhost_thread *);
 
+/* For a 'poll' function that could go on with something of no hurry: how long,
+ * in us, it has been running, and whether another source of the thread that
+ * runs it has work. */
+unsigned int vhost_thread_polling_us(const struct vhost_thread *);
+bool vhost_thread_others_wait(const struct vhost_thread *);
+
 /* --- Quiescence of guest memory ---------------------------------------- */
 
 /* A thread must be online while it calls vhost_receive(), vhost_transmit() or
@@ -235,10 +241,9 @@ struct vhost_device_config {
     unsigned int max_queue_pairs; /* 1...256. */
     unsigned int mtu;           /* Offered by VIRTIO_NET_F_MTU; 0: not. */
     uint64_t disabled_features; /* Virtio feature bits not to offer. */
-    bool iommu;                 /* Offer VIRTIO_F_ACCESS_PLATFORM. */
     const char *state_dir;      /* Where ring state outlives the process, in
-                                 * tmpfs, or NULL.  The file NAME.rings there
-                                 * may be removed when the port is. */
+                                 * tmpfs, or NULL: in the file NAME.rings.
+                                 * Made if it doesn't exist. */
     struct vhost_pool *pool;    /* That serves the transmit queues. */
     const struct vhost_device_ops *ops;
     void *aux;                  /* For 'ops'. */
@@ -253,9 +258,10 @@ struct vhost_device_config {
 int vhost_device_create(const struct vhost_device_config *,
                         struct vhost_device **, char **errp);
 
-/* Disconnects 'device' and frees it and its socket file.  When it returns, no
+/* Disconnects 'device' and frees it and its socket file, and its ring state
+ * unless 'keep_state', for the next process to go on with.  When it returns, no
  * function of its ops runs any more.  Main thread, offline. */
-void vhost_device_destroy(struct vhost_device *);
+void vhost_device_destroy(struct vhost_device *, bool keep_state);
 
 /* A device as it is at one moment, for Interface.status and link state. */
 struct vhost_device_status {

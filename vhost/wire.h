@@ -52,6 +52,13 @@ enum vhost_user_backend_request {
     VHOST_USER_BACKEND_VRING_ERR = 5,
 };
 
+/* Feature bits that <linux/virtio_net.h> has since Linux 6.2. */
+#ifndef VIRTIO_NET_F_GUEST_USO4
+#define VIRTIO_NET_F_GUEST_USO4 54
+#define VIRTIO_NET_F_GUEST_USO6 55
+#define VIRTIO_NET_F_HOST_USO 56
+#endif
+
 /* Bits of virtio's feature word that belong to the transport. */
 #define VHOST_F_LOG_ALL 26
 #define VHOST_USER_F_PROTOCOL_FEATURES 30

@@ -56,6 +56,7 @@ iface_update_address(struct iface *iface)
     struct eth_addr ea;
     bool is;
 
+    iface_update_softmac(iface);
     get_lent_address(iface, &ea);
     is = is_eligible(ea);
     if (was != is || (is && !eth_addr_equals(ea, iface->ea))) {
@@ -81,6 +82,15 @@ is_mirror_output(const struct ovsrec_bridge *row, const struct port *port)
         }
     }
     return false;
+}
+
+/* Returns true if a mirror of its bridge sends to 'port'. */
+bool
+port_is_mirror_output(const struct port *port)
+{
+    const struct ovsrec_bridge *row = bridge_row(port->bridge);
+
+    return row && is_mirror_output(row, port);
 }
 
 /* A bond goes by the address of the first of its interfaces by name, as the

@@ -24,9 +24,16 @@ vswitchd_sluice_vswitchd_SOURCES = \
 	vswitchd/service-notify.c \
 	vswitchd/service-notify.h \
 	vswitchd/settings.c \
+	vswitchd/softmac.c \
+	vswitchd/softmac.h \
+	vswitchd/softmac-filter.c \
+	vswitchd/softmac-link.c \
+	vswitchd/softmac-table.c \
+	vswitchd/softmac-vlan.c \
 	vswitchd/spanning-tree.c \
 	vswitchd/stats.c \
 	vswitchd/status.c \
+	vswitchd/system-stats.c \
 	vswitchd/vswitchd.h
 vswitchd_sluice_vswitchd_CFLAGS = $(AM_CFLAGS) $(LIBNL_CFLAGS)
 vswitchd_sluice_vswitchd_LDFLAGS = $(AM_LDFLAGS) $(WRAP_OPENVSWITCH)

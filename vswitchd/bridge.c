@@ -92,6 +92,7 @@ bridge_create(const struct ovsrec_bridge *row)
     ovs_list_init(&br->ports);
     hmap_init(&br->ifaces);
     ovs_list_init(&br->physical);
+    ovs_list_init(&br->uplinks);
     hmap_init(&br->mirrors);
     hmap_init(&br->mappings);
     br->sflow_id = -1;
@@ -404,6 +405,7 @@ bridge_configure(struct bridge *br)
         void (*configure)(struct bridge *);
     } steps[] = {
         { BRIDGE_MIRRORS, bridge_configure_mirrors },
+        { BRIDGE_MIRRORS, bridge_mirrors_changed },
         { BRIDGE_FORWARDING, bridge_configure_forwarding },
         { BRIDGE_MULTICAST, bridge_configure_multicast },
         { BRIDGE_CONTROLLERS, bridge_configure_controllers },

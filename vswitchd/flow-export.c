@@ -149,22 +149,30 @@ is_usable_ipfix(const struct ovsrec_ipfix *row)
     return row && row->n_targets;
 }
 
+static bool
+exports_flows_of(const struct ovsrec_flow_sample_collector_set *set,
+                 const struct bridge *br)
+{
+    return (is_usable_ipfix(set->ipfix)
+            && uuid_equals(&set->bridge->header_.uuid, &br->uuid));
+}
+
 static void
 configure_ipfix(struct bridge *br, const struct ovsrec_ipfix *row)
 {
     const struct ovsrec_flow_sample_collector_set *set;
     struct ofproto_ipfix_bridge_exporter_options bridge_opts;
-    struct ofproto_ipfix_flow_exporter_options *flow_opts = NULL;
+    struct ofproto_ipfix_flow_exporter_options *flow_opts;
     bool usable = is_usable_ipfix(row);
-    size_t allocated = 0, n = 0;
+    size_t max = 0, n = 0;
 
     OVSREC_FLOW_SAMPLE_COLLECTOR_SET_FOR_EACH (set, idl) {
-        if (is_usable_ipfix(set->ipfix)
-            && uuid_equals(&set->bridge->header_.uuid, &br->uuid)) {
-            if (n >= allocated) {
-                flow_opts = x2nrealloc(flow_opts, &allocated,
-                                       sizeof *flow_opts);
-            }
+        max += exports_flows_of(set, br);
+    }
+    /* Not to grow later: a set must not be moved. */
+    flow_opts = xmalloc(max * sizeof *flow_opts);
+    OVSREC_FLOW_SAMPLE_COLLECTOR_SET_FOR_EACH (set, idl) {
+        if (exports_flows_of(set, br)) {
             get_flow_exporter(set, &flow_opts[n++]);
         }
     }

@@ -24,8 +24,10 @@
 #include <errno.h>
 #include <net/if.h>
 
+#include "datapath/datapath.h"
 #include "hash.h"
 #include "netdev.h"
+#include "netdev-provider.h"
 #include "ofproto/ofproto.h"
 #include "openvswitch/poll-loop.h"
 #include "timeval.h"
@@ -327,6 +329,21 @@ pick_ofp_port(const struct iface *iface, const struct ovsrec_interface *row)
             : had != OFPP_NONE ? had : iface->last_ofp_port);
 }
 
+/* What 'error', from adding 'netdev' to a bridge, means to the user. */
+static const char *
+port_add_strerror(const struct netdev *netdev, int error)
+{
+    bool tunnel = netdev_get_tunnel_config(netdev) != NULL;
+
+    return (tunnel && error == EADDRINUSE
+            ? "something else on this host receives from the tunnel's UDP "
+              "port, perhaps a tunnel device of the kernel: remove it or "
+              "choose another with options:dst_port"
+            : tunnel && error == EOPNOTSUPP
+            ? "there are no tunnels of this type"
+            : ovs_strerror(error));
+}
+
 static int
 iface_open__(struct iface *iface, const struct ovsrec_interface *row,
              char **errp)
@@ -334,6 +351,7 @@ iface_open__(struct iface *iface, const struct ovsrec_interface *row,
     struct bridge *br = iface->port->bridge;
     struct netdev *netdev;
     ofp_port_t ofp_port;
+    bool hidden;
     int error;
 
     if (!br->ofproto) {
@@ -353,20 +371,21 @@ iface_open__(struct iface *iface, const struct ovsrec_interface *row,
     }
 
     ofp_port = pick_ofp_port(iface, row);
+    hidden = datapath_hide_mtu(netdev);
     error = ofproto_port_add(br->ofproto, netdev, &ofp_port);
+    datapath_hide_mtu(NULL);
     if (error) {
         free(*errp);
         *errp = xasprintf("could not add network device %s to ofproto (%s)",
                           iface->name,
-                          error == EOPNOTSUPP
-                          && netdev_get_tunnel_config(netdev)
-                          ? "tunnels need datapath_type=netdev, and the "
-                            "underlay's address on a bridge of that type"
-                          : ovs_strerror(error));
+                          port_add_strerror(netdev, error));
         netdev_remove(netdev);
         return error;
     }
 
+    if (hidden) {
+        br->mtu_hidden = netdev;
+    }
     iface->netdev = netdev;
     iface->ofp_port = ofp_port;
     return 0;
@@ -450,8 +469,8 @@ iface_open(struct iface *iface)
     iface->port->n_open++;
     iface_write_ofport(iface, row);
     ovsrec_interface_set_error(row, iface->error);
-    iface_opened(iface);
     mark_neighbourhood(iface);
+    iface_opened(iface);
 }
 
 /* Closes 'iface', if it is open. */
@@ -552,6 +571,7 @@ iface_update(struct iface *iface)
         return;
     }
     set_mtu(iface->netdev, row);
+    iface_update_softmac(iface);
     iface_write_ofport(iface, row);
     ovsrec_interface_set_error(row, iface->error);
     iface_peer_changed(iface);
@@ -587,6 +607,20 @@ get_open_order(const struct iface *iface)
             : ANY);
 }
 
+/* Has libofproto look at the MTUs of the ports that were added. */
+static void
+tell_hidden_mtus(void)
+{
+    struct bridge *br;
+
+    BRIDGE_FOR_EACH (br) {
+        if (br->mtu_hidden) {
+            netdev_change_seq_changed(br->mtu_hidden);
+            br->mtu_hidden = NULL;
+        }
+    }
+}
+
 /* Opens dirty interfaces that are not open. */
 void
 ifaces_open(void)
@@ -609,6 +643,7 @@ ifaces_open(void)
             }
         }
     }
+    tell_hidden_mtus();
 }
 
 /* Has interfaces that can't be opened tried again soon: something that may

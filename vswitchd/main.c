@@ -316,6 +316,9 @@ main(int argc, char *argv[])
     main_loop(unixctl, &request);
 
     service_notify_stopping();
+    if (!request.cleanup) {
+        datapath_prepare_exit();
+    }
     reconciler_exit(request.cleanup);
     datapath_exit();
     unixctl_server_destroy(unixctl);

@@ -49,12 +49,8 @@ get_unknown_tunnel_options(const struct netdev *netdev,
     return ds.length ? ds_steal_cstr(&ds) : NULL;
 }
 
-/* Applies 'options' to 'netdev'.  Returns 0 or a positive errno value.  In
- * '*errp' it stores NULL or a message that the caller must free: with an error
- * its cause, with success which options were ignored. */
-int
-netdev_apply_options(struct netdev *netdev, const struct smap *options,
-                     char **errp)
+static int
+apply_options(struct netdev *netdev, const struct smap *options, char **errp)
 {
     const struct netdev_class *class = netdev_get_class(netdev);
     int error;
@@ -76,5 +72,26 @@ netdev_apply_options(struct netdev *netdev, const struct smap *options,
     } else if (!error && !*errp && netdev_get_tunnel_config(netdev)) {
         *errp = get_unknown_tunnel_options(netdev, options);
     }
+    return error;
+}
+
+/* Applies 'options' to 'netdev', but for those that are the switch's.  Returns
+ * 0 or a positive errno value.  In '*errp' it stores NULL or a message that the
+ * caller must free: with an error its cause, with success which options were
+ * ignored. */
+int
+netdev_apply_options(struct netdev *netdev, const struct smap *options,
+                     char **errp)
+{
+    struct smap own = SMAP_INITIALIZER(&own);
+    const struct smap_node *node;
+
+    SMAP_FOR_EACH (node, options) {
+        if (!is_switch_option(node->key)) {
+            smap_add(&own, node->key, node->value);
+        }
+    }
+    int error = apply_options(netdev, &own, errp);
+    smap_destroy(&own);
     return error;
 }

@@ -143,7 +143,6 @@ static const struct ovsdb_idl_column *const omitted_columns[] = {
     &ovsrec_open_vswitch_col_dpdk_version,
     &ovsrec_bridge_col_external_ids,
     &ovsrec_port_col_external_ids,
-    &ovsrec_interface_col_external_ids,
     &ovsrec_controller_col_external_ids,
     &ovsrec_qos_col_external_ids,
     &ovsrec_queue_col_external_ids,
@@ -168,6 +167,7 @@ static const struct ovsdb_idl_column *const omitted_columns[] = {
 static void
 link_changed(const struct rtnetlink_change *change, void *aux OVS_UNUSED)
 {
+    softmac_device_changed();
     if (!change) {
         ifaces_all_devices_changed();
     } else if (change->ifname && !change->irrelevant) {
@@ -205,6 +205,7 @@ reconciler_init(const char *remote)
     rstp_init();
     odp_execute_init();
     commands_init();
+    softmac_init();
 
     link_notifier = rtnetlink_notifier_create(link_changed, NULL);
 }
@@ -215,6 +216,7 @@ void
 reconciler_exit(bool delete_datapath)
 {
     rtnetlink_notifier_destroy(link_notifier);
+    softmac_exit(!delete_datapath);
     datapaths_destroy_all();
     bridges_destroy_all(delete_datapath);
     if (sent_txn) {
@@ -345,6 +347,11 @@ mark_changed(void)
 
         if (port && !ovsrec_port_is_deleted(port_row)) {
             port_mark(port);
+            if (port->bridge->spanning_tree
+                && ovsrec_port_is_updated(port_row,
+                                          OVSREC_PORT_COL_OTHER_CONFIG)) {
+                bridge_mark(port->bridge, BRIDGE_SPANNING_TREE);
+            }
         }
     }
     OVSREC_INTERFACE_FOR_EACH_TRACKED (iface_row, idl) {
@@ -629,6 +636,10 @@ reconciler_run(void)
         ovsrec_open_vswitch_set_cur_cfg(root, root->next_cfg);
     }
     stats_run();
+    if (root) {
+        system_stats_run(root);
+    }
+    softmac_run();
     status_run();
     auto_attach_run();
     commit(txn, changed);
@@ -662,6 +673,8 @@ reconciler_wait(void)
         }
     }
     stats_wait();
+    system_stats_wait();
+    softmac_wait();
     status_wait();
     auto_attach_wait();
     ifaces_wait();

@@ -65,6 +65,7 @@ settings_update(const struct ovsrec_open_vswitch *root)
     }
     update_flow_restore_wait(oc);
     stats_interval_changed();
+    system_stats_configure(root);
 }
 
 /* Applies the daemon-wide configuration to the datapath of 'type', which there

@@ -1,12 +1,13 @@
 /* Statistics, written to the database every stats-update-interval.
  *
- * With many interfaces they are refreshed in slices, spread over the
- * interval, so that no trip through the main loop takes long.  An interface
+ * With many interfaces they are refreshed in slices, a moment apart, so that no
+ * trip through the main loop takes long.  An interface
  * whose counters are what they were when they were written last costs no more
  * than reading them. */
 #include <config.h>
 #include "vswitchd/vswitchd.h"
 
+#include "datapath/datapath.h"
 #include "hash.h"
 #include "netdev.h"
 #include "openvswitch/poll-loop.h"
@@ -17,9 +18,13 @@
 
 #define MIN_INTERVAL_MSEC 5000
 #define SLICE 256
+#define SLICE_GAP_MSEC 10
+#define MANY 64                 /* Interfaces, from which asking for all at
+                                 * once pays. */
 
 static int interval = MIN_INTERVAL_MSEC;
 static long long int next_slice = LLONG_MIN;
+static long long int next_round = LLONG_MIN;
 static size_t slices_left;      /* Before the round is complete. */
 
 /* The counters of "struct netdev_stats" by their names in the database. */
@@ -152,7 +157,11 @@ start_round(void)
     interval = MAX(MIN_INTERVAL_MSEC,
                    root ? smap_get_int(&root->other_config,
                                        "stats-update-interval", 0) : 0);
+    next_round = time_msec() + interval;
     slices_left = count_slices();
+    if (n_open_ifaces >= MANY) {
+        datapath_prepare_stats();
+    }
     BRIDGE_FOR_EACH (br) {
         if (br->ofproto) {
             bridge_refresh_mirrors(br);
@@ -189,7 +198,7 @@ stats_run(void)
     }
     refresh_slice();
     slices_left--;
-    next_slice = time_msec() + interval / count_slices();
+    next_slice = slices_left ? time_msec() + SLICE_GAP_MSEC : next_round;
 }
 
 /* A new interval may be shorter than what is left of the old one. */

@@ -90,8 +90,11 @@ iface_refresh_status(struct iface *iface)
     if (iface_is_synthetic(iface)) {
         return;
     }
-    ovsrec_interface_set_status(row, (!netdev_get_status(iface->netdev, &smap)
-                                      ? &smap : NULL));
+    if (netdev_get_status(iface->netdev, &smap)) {
+        smap_clear(&smap);
+    }
+    iface_get_softmac_status(iface, &smap);
+    ovsrec_interface_set_status(row, smap_is_empty(&smap) ? NULL : &smap);
     smap_destroy(&smap);
     write_link(row, iface->netdev);
     write_identity(row, iface->netdev);

@@ -104,8 +104,11 @@ struct bridge {
     size_t n_watched;           /* Interfaces whose liveness is watched. */
     bool spanning_tree;         /* STP or RSTP is on. */
     bool multicast;             /* Multicast snooping is on. */
+    struct netdev *mtu_hidden;  /* One of those whose MTU libofproto has not
+                                 * been told, or NULL.  For interface.c. */
     int sflow_id;               /* sFlow sub-agent, -1 if none yet. */
     bool dying;                 /* Its ofproto takes the ports along. */
+    struct ovs_list uplinks;    /* Its "struct port"s that have 'uplink'. */
 };
 
 struct port {
@@ -121,6 +124,8 @@ struct port {
     struct ovs_list ifaces;     /* "struct iface"s, open or not. */
     size_t n_open;              /* How many are open. */
     struct netdev *fake_iface;  /* Of bond_fake_iface, else NULL. */
+    struct uplink *uplink;      /* See softmac.c, NULL if it is none. */
+    struct ovs_list uplink_node; /* In 'bridge->uplinks'. */
 };
 
 struct iface {
@@ -142,6 +147,7 @@ struct iface {
     struct eth_addr ea;         /* Address that it can lend: address.c. */
     struct ovs_list physical_node; /* In 'bridge->physical', or empty. */
     unsigned int ifindex;       /* Of its kernel device, or 0. */
+    struct softmac_iface *softmac; /* See softmac.c, or NULL. */
 
     /* While it isn't. */
     struct ovs_list failed_node; /* In the list of those to try again. */
@@ -198,6 +204,7 @@ void bridges_collect_hints(const struct ovsrec_open_vswitch *,
 void bridge_configure_address(struct bridge *);
 void bridge_pick_address(const struct bridge *, int tag, struct eth_addr *);
 void iface_update_address(struct iface *);
+bool port_is_mirror_output(const struct port *);
 
 /* --- port.c --- */
 struct port *port_create(struct bridge *, const char *name,
@@ -322,6 +329,21 @@ void stats_interval_changed(void);
 void iface_refresh_stats(struct iface *);
 void stats_run(void);
 void stats_wait(void);
+
+/* --- system-stats.c --- */
+void system_stats_configure(const struct ovsrec_open_vswitch *);
+void system_stats_run(const struct ovsrec_open_vswitch *);
+void system_stats_wait(void);
+/* --- softmac.c --- */
+void softmac_init(void);
+void softmac_exit(bool keep);
+void softmac_run(void);
+void softmac_wait(void);
+void iface_update_softmac(struct iface *);
+void iface_get_softmac_status(const struct iface *, struct smap *);
+void bridge_mirrors_changed(struct bridge *);
+void softmac_device_changed(void);
+bool is_switch_option(const char *key);
 
 /* --- commands.c --- */
 void commands_init(void);

@@ -6,18 +6,22 @@
 #include <string.h>
 
 #include "datapath/private.h"
+#include "datapath/program.h"
 #include "netlink.h"
 #include "odp-util.h"
 #include "packets.h"
 #include "util.h"
 
 static bool
-compile_output(const struct datapath *dp, odp_port_t number,
-               struct kernel_op *op, uint64_t *outputs)
+compile_output(const struct datapath *dp, const struct program *program,
+               odp_port_t number, struct kernel_op *op, uint64_t *outputs)
 {
     const struct port *port = datapath_port(dp, number);
 
-    if (!port || !port->kernel) {
+    /* What a generic program sends by an uplink is looked at packet by packet:
+     * see addresses.h. */
+    if (!port || !port->kernel
+        || (program->generic && ovsrcu_get(struct uplink *, &port->uplink))) {
         return false;
     }
     op->type = KERNEL_OUTPUT;
@@ -147,12 +151,14 @@ compile_set(const struct nlattr *a, bool masked, struct kernel_op **op)
 }
 
 static bool
-compile_action(const struct datapath *dp, const struct nlattr *a,
-               struct kernel_op **op, uint64_t *outputs)
+compile_action(const struct datapath *dp, const struct program *program,
+               const struct nlattr *a, struct kernel_op **op,
+               uint64_t *outputs)
 {
     switch ((enum ovs_action_attr) nl_attr_type(a)) {
     case OVS_ACTION_ATTR_OUTPUT:
-        return compile_output(dp, nl_attr_get_odp_port(a), (*op)++, outputs);
+        return compile_output(dp, program, nl_attr_get_odp_port(a), (*op)++,
+                              outputs);
 
     case OVS_ACTION_ATTR_PUSH_VLAN: {
         const struct ovs_action_push_vlan *vlan = nl_attr_get(a);
@@ -180,9 +186,8 @@ compile_action(const struct datapath *dp, const struct nlattr *a,
 }
 
 bool
-kernel_compile(const struct datapath *dp, const struct nlattr *actions,
-               size_t actions_len, struct kernel_flow *flow,
-               uint64_t *outputs)
+kernel_compile(const struct datapath *dp, const struct program *program,
+               struct kernel_flow *flow, uint64_t *outputs)
 {
     struct kernel_op *op = flow->ops;
     struct kernel_op *end = flow->ops;
@@ -190,10 +195,14 @@ kernel_compile(const struct datapath *dp, const struct nlattr *actions,
     unsigned int left;
 
     *outputs = 0;
-    NL_ATTR_FOR_EACH_UNSAFE (a, left, actions, actions_len) {
+    if (program->filtered) {
+        return false;           /* Something is left out of its actions. */
+    }
+    NL_ATTR_FOR_EACH_UNSAFE (a, left, program->actions,
+                             program->actions_len) {
         /* One action makes up to three operations. */
         if (op + 3 > flow->ops + KERNEL_MAX_OPS
-            || !compile_action(dp, a, &op, outputs)) {
+            || !compile_action(dp, program, a, &op, outputs)) {
             return false;
         }
         if (nl_attr_type(a) == OVS_ACTION_ATTR_OUTPUT) {

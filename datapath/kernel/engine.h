@@ -7,7 +7,7 @@
 #include "datapath/tc-program.h"
 #include "openvswitch/thread.h"
 
-struct nlattr;
+struct program;
 
 struct kernel_engine {
     bool loaded;                /* Everything below is there. */
@@ -62,12 +62,11 @@ void kernel_flows_drop_left(void);
 /* Removes all entries.  They come again when the engine is enabled. */
 void kernel_flows_suspend(void);
 
-/* Compiles 'actions' of flows of 'dp' with 'key' and 'mask' into 'flow->ops',
- * and a set of the ports that they output to (bit index % 64) into '*outputs'.
- * Returns false if the programs can't do that. */
-bool kernel_compile(const struct datapath *, const struct nlattr *actions,
-                    size_t actions_len, struct kernel_flow *,
-                    uint64_t *outputs);
+/* Compiles 'program' of a flow of 'dp' into 'flow->ops', and a set of the ports
+ * that it outputs to (bit index % 64) into '*outputs'.  Returns false if the
+ * BPF programs can't do that. */
+bool kernel_compile(const struct datapath *, const struct program *,
+                    struct kernel_flow *, uint64_t *outputs);
 
 /* The element of a map that has one for each of 'n' things on each CPU. */
 #define KERNEL_FOR_EACH_CPU(P, ARRAY, N, I)                             \

@@ -511,8 +511,7 @@ kernel_flow_put(struct megaflow *flow)
                                                &flow->program);
     bool possible = a && flow->subtable
                     && set_match(flow, a->ifindex, &k)
-                    && kernel_compile(dp, program->actions,
-                                      program->actions_len, &k, &outputs);
+                    && kernel_compile(dp, program, &k, &outputs);
     bool installed = possible && kernel_engine.enabled
                      && install(flow, a->index, &k, outputs);
     if (!installed && flow->info->kernel_entry != NO_ENTRY) {

@@ -4,6 +4,8 @@ mgmt_ctl_sluice_ctl_SOURCES = \
 	mgmt/ctl/bridge-commands.c \
 	mgmt/ctl/controller-commands.c \
 	mgmt/ctl/doctor.c \
+	mgmt/ctl/doctor.h \
+	mgmt/ctl/doctor-uplinks.c \
 	mgmt/ctl/health.c \
 	mgmt/ctl/log.h \
 	mgmt/ctl/main.c \

@@ -179,7 +179,9 @@ cmd_del_br(struct ctl_context *ctx)
     struct bridge *br = topology_find_bridge(topo, ctx->argv[1],
                                              !has_option(ctx, "--if-exists"));
 
-    if (br) {
+    if (br && br->parent && topo->partial) {
+        topo->insufficient = true; /* Which ports have its tag? */
+    } else if (br) {
         topology_delete_bridge(topo, br);
     }
 }

@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <linux/capability.h>
-#include <net/if.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,6 +21,7 @@
 #include <unistd.h>
 
 #include "dirs.h"
+#include "doctor.h"
 #include "openvswitch/dynamic-string.h"
 #include "jsonrpc.h"
 #include "openvswitch/json.h"
@@ -30,19 +30,8 @@
 #include "rpc.h"
 #include "util.h"
 
-enum severity { OK, NOTE, WARNING, PROBLEM };
-
-struct examination {
-    struct json *findings;      /* Array of objects. */
-    enum severity worst;
-
-    /* From the database; NULL if that doesn't answer. */
-    struct json *ovs;           /* The Open_vSwitch row. */
-    struct json *ifaces;        /* Interface rows. */
-};
-
 /* Records a finding of 'check'.  'advice' says what to do, or is NULL. */
-static void OVS_PRINTF_FORMAT(5, 6)
+void
 find(struct examination *e, enum severity severity, const char *check,
      const char *advice, const char *format, ...)
 {
@@ -65,7 +54,7 @@ find(struct examination *e, enum severity severity, const char *check,
 
 /* Returns the first line of the file called 'format', or NULL.  The caller
  * must free it. */
-static char * OVS_PRINTF_FORMAT(1, 2)
+char *
 read_line(const char *format, ...)
 {
     struct ds line = DS_EMPTY_INITIALIZER;
@@ -386,96 +375,6 @@ check_interfaces(struct examination *e)
         if (path) {
             check_socket(e, name, path);
         }
-    }
-}
-
-/* Uplinks. */
-
-/* How many unicast addresses a NIC filters in hardware beside its own, by
- * driver; of a family of NICs, the least.  With more than that behind an
- * uplink it goes promiscuous. */
-static const struct {
-    const char *driver;
-    size_t n_addresses;
-} filters[] = {
-    {"virtio_net", 64},         /* QEMU's. */
-    {"e1000", 14},
-    {"e1000e", 14},
-    {"igb", 15},
-    {"ixgbe", 127},
-};
-
-static size_t
-filter_size(const char *driver)
-{
-    for (size_t i = 0; i < ARRAY_SIZE(filters); i++) {
-        if (!strcmp(filters[i].driver, driver)) {
-            return filters[i].n_addresses;
-        }
-    }
-    return 0;
-}
-
-static void
-check_uplink(struct examination *e, const char *name, size_t n_guests)
-{
-    char *flags = read_line("/sys/class/net/%s/flags", name);
-    char *link = xasprintf("/sys/class/net/%s/device/driver", name);
-    char target[256];
-    ssize_t n = readlink(link, target, sizeof target - 1);
-    const char *driver = "unknown";
-    size_t size;
-
-    free(link);
-    if (n > 0) {
-        target[n] = '\0';
-        driver = strrchr(target, '/') ? strrchr(target, '/') + 1 : target;
-    }
-    size = filter_size(driver);
-    if (size && n_guests > size) {
-        find(e, WARNING, "uplinks", "use fewer guests for each uplink, or a "
-             "NIC with a larger filter",
-             "%s (%s) filters %"PRIuSIZE" addresses and there are "
-             "%"PRIuSIZE" guests",
-             name, driver, size, n_guests);
-    } else if (size) {
-        find(e, OK, "uplinks", NULL, "%s (%s) filters %"PRIuSIZE" addresses",
-             name, driver, size);
-    } else {
-        find(e, NOTE, "uplinks", NULL, "%s (%s): the size of its filter is "
-             "not known; Interface.status tells when it is full",
-             name, driver);
-    }
-    if (flags && strtol(flags, NULL, 16) & IFF_PROMISC) {
-        find(e, WARNING, "uplinks", "see who made it so: \"ip -d link show "
-             "dev\" tells the count", "%s is promiscuous", name);
-    }
-    free(flags);
-}
-
-static void
-check_uplinks(struct examination *e)
-{
-    size_t n_guests = 0;
-
-    for (size_t i = 0; i < json_length(e->ifaces); i++) {
-        const struct json *iface = e->ifaces->array.elems[i];
-
-        n_guests += (strstr(json_string_or(iface, "type", ""), "vhostuser")
-                     || json_member(json_member(iface, "external_ids"),
-                                    "attached-mac"));
-    }
-    for (size_t i = 0; i < json_length(e->ifaces); i++) {
-        const struct json *iface = e->ifaces->array.elems[i];
-        const char *name = json_string_or(iface, "name", "");
-        const char *type = json_string_or(iface, "type", "");
-        char *device = xasprintf("/sys/class/net/%s/device", name);
-
-        if ((!type[0] || !strcmp(type, "system")) && !strchr(name, '/')
-            && !access(device, F_OK)) {
-            check_uplink(e, name, n_guests);
-        }
-        free(device);
     }
 }
 

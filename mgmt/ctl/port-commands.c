@@ -31,6 +31,27 @@ command_to_string(const struct ctl_context *ctx)
     return s;
 }
 
+/* "list-ports" and "list-ifaces" need many rows, so they are choosy about
+ * columns. */
+static void
+pre_list_ports(struct ctl_context *ctx)
+{
+    ovsdb_idl_add_column(ctx->idl, &ovsrec_open_vswitch_col_bridges);
+    ovsdb_idl_add_column(ctx->idl, &ovsrec_bridge_col_name);
+    ovsdb_idl_add_column(ctx->idl, &ovsrec_bridge_col_ports);
+    ovsdb_idl_add_column(ctx->idl, &ovsrec_port_col_name);
+    ovsdb_idl_add_column(ctx->idl, &ovsrec_port_col_fake_bridge);
+    ovsdb_idl_add_column(ctx->idl, &ovsrec_port_col_tag);
+}
+
+static void
+pre_list_ifaces(struct ctl_context *ctx)
+{
+    pre_list_ports(ctx);
+    ovsdb_idl_add_column(ctx->idl, &ovsrec_port_col_interfaces);
+    ovsdb_idl_add_column(ctx->idl, &ovsrec_interface_col_name);
+}
+
 static void
 cmd_list_ports(struct ctl_context *ctx)
 {
@@ -328,7 +349,7 @@ cmd_iface_to_br(struct ctl_context *ctx)
 
 const struct ctl_command_syntax port_commands[] = {
     {"list-ports", 1, 1, "BRIDGE",
-     pre_topology, cmd_list_ports, NULL, "", RO},
+     pre_list_ports, cmd_list_ports, NULL, "", RO},
     {"add-port", 2, INT_MAX, "BRIDGE NEW-PORT [COLUMN[:KEY]=VALUE]...",
      pre_topology, cmd_add_port, NULL, "--may-exist", RW},
     {"del-port", 1, 2, "[BRIDGE] PORT|IFACE",
@@ -344,7 +365,7 @@ const struct ctl_command_syntax port_commands[] = {
      pre_topology, cmd_del_bond_iface, NULL, "--if-exists", RW},
 
     {"list-ifaces", 1, 1, "BRIDGE",
-     pre_topology, cmd_list_ifaces, NULL, "", RO},
+     pre_list_ifaces, cmd_list_ifaces, NULL, "", RO},
     {"iface-to-br", 1, 1, "IFACE",
      pre_topology, cmd_iface_to_br, NULL, "", RO},
     {NULL, 0, 0, NULL, NULL, NULL, NULL, NULL, RO},

@@ -22,10 +22,11 @@ struct need {
     const char *command;
 
     /* The arguments from number 'first' to 'last' name bridges, ports or
-     * interfaces.  If 'first' is 0 the command knows nothing of those. */
+     * interfaces, and what is around those is all that is needed of them.  If
+     * 'first' is 0 that isn't so, or the command knows nothing of those. */
     int first, last;
 
-    /* Further tables, which are small. */
+    /* Tables that are needed as a whole. */
     const struct ovsdb_idl_table_class *tables[3];
 };
 
@@ -34,6 +35,7 @@ static const struct need needs[] = {
     {"comment", 0, 0, {NULL}},
 
     {"add-br", 1, 2, {NULL}},
+    {"del-br", 1, 1, {&ovsrec_table_flow_sample_collector_set}},
     {"list-br", 1, 0, {&ovsrec_table_bridge}},
     {"br-exists", 1, 1, {NULL}},
     {"br-to-vlan", 1, 1, {NULL}},
@@ -48,6 +50,9 @@ static const struct need needs[] = {
     {"add-bond-iface", 1, 2, {NULL}},
     {"del-bond-iface", 1, 2, {NULL}},
     {"iface-to-br", 1, 1, {NULL}},
+    {"list-ports", 0, 0, {&ovsrec_table_bridge, &ovsrec_table_port}},
+    {"list-ifaces", 0, 0, {&ovsrec_table_bridge, &ovsrec_table_port,
+                           &ovsrec_table_interface}},
     {"get-fail-mode", 1, 1, {NULL}},
     {"del-fail-mode", 1, 1, {NULL}},
     {"set-fail-mode", 1, 1, {NULL}},

@@ -243,6 +243,8 @@ run_commands(struct ctl_command *commands, size_t n, struct ovsdb_idl *idl,
         ctl_context_done_command(&ctx.base, c);
         if (ctx.base.try_again) {
             outcome = TRY_AGAIN;
+        } else if (ctx.topo.insufficient) {
+            outcome = TRY_WITH_EVERYTHING;
         }
     }
     ctl_context_done(&ctx.base, NULL);

@@ -27,6 +27,7 @@ topology_init(struct topology *topo, struct ovsdb_idl *idl,
     topo->ovs = ovs;
     topo->idl = idl;
     topo->partial = partial;
+    topo->insufficient = false;
     topo->valid = false;
     topo->verified = false;
     shash_init(&topo->bridges);
@@ -542,19 +543,47 @@ delete_collector_sets(struct topology *topo, const struct ovsrec_bridge *br)
     }
 }
 
-/* Deletes 'br' with its fake bridges and ports. */
+static void
+forget_port(struct topology *topo, struct port *port)
+{
+    struct iface *iface;
+
+    LIST_FOR_EACH_SAFE (iface, node, &port->ifaces) {
+        shash_find_and_delete(&topo->ifaces, iface->row->name);
+        free(iface);
+    }
+    shash_find_and_delete(&topo->ports, port->row->name);
+    ovs_list_remove(&port->node);
+    free(port);
+}
+
+/* Deletes or, in a partial topology, which doesn't have all of them, forgets
+ * the ports of 'br', whose rows go by themselves when the bridge's row does. */
+static void
+delete_ports(struct topology *topo, struct bridge *br)
+{
+    struct port *port;
+
+    LIST_FOR_EACH_SAFE (port, node, &br->ports) {
+        if (topo->partial) {
+            forget_port(topo, port);
+        } else {
+            topology_delete_port(topo, port);
+        }
+    }
+}
+
+/* Deletes 'br' with its fake bridges and ports.  If the topology is partial,
+ * 'br' must not be a fake bridge. */
 void
 topology_delete_bridge(struct topology *topo, struct bridge *br)
 {
     struct bridge *child;
-    struct port *port;
 
     HMAP_FOR_EACH_SAFE (child, node, &br->children) {
         topology_delete_bridge(topo, child);
     }
-    LIST_FOR_EACH_SAFE (port, node, &br->ports) {
-        topology_delete_port(topo, port);
-    }
+    delete_ports(topo, br);
     delete_collector_sets(topo, br->row);
 
     if (br->parent) {

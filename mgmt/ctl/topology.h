@@ -38,6 +38,7 @@ struct topology {
     const struct ovsrec_open_vswitch *ovs;
     struct ovsdb_idl *idl;
     bool partial;               /* Only some rows are replicated: see above. */
+    bool insufficient;          /* A command needs what isn't replicated. */
     bool valid;                 /* Are the maps below filled in? */
     bool verified;              /* Has the current command verified it? */
     struct shash bridges;       /* "struct bridge"s by name. */

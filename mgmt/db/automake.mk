@@ -22,7 +22,11 @@ mgmt_db_libsluicedb_a_SOURCES = \
 	mgmt/db/database.c \
 	mgmt/db/database.h \
 	mgmt/db/datum.c \
+	mgmt/db/datum-build.c \
+	mgmt/db/datum-compare.c \
 	mgmt/db/datum-json.c \
+	mgmt/db/datum-private.h \
+	mgmt/db/datum-set.c \
 	mgmt/db/error.c \
 	mgmt/db/execute.c \
 	mgmt/db/execute.h \
@@ -40,10 +44,13 @@ mgmt_db_libsluicedb_a_SOURCES = \
 	mgmt/db/log-file.c \
 	mgmt/db/log-file.h \
 	mgmt/db/log-text.c \
+	mgmt/db/lookup.c \
+	mgmt/db/lookup.h \
 	mgmt/db/method.c \
 	mgmt/db/monitor.c \
 	mgmt/db/monitor.h \
 	mgmt/db/mutation.c \
+	mgmt/db/query.c \
 	mgmt/db/rbac.c \
 	mgmt/db/reference.c \
 	mgmt/db/remote.c \

@@ -1,4 +1,4 @@
-/* Conditions and the search for rows that fulfil them. */
+/* Conditions. */
 #include <config.h>
 #include "mgmt/db/execute.h"
 
@@ -263,6 +263,7 @@ condition_is_true(const struct condition *c)
             || (c->n > 1 && c->clauses[1].function == F_TRUE));
 }
 
+/* Whether 'clause' holds for 'row'. */
 static bool
 evaluate(const struct clause *clause, const struct row *row)
 {
@@ -360,96 +361,4 @@ condition_match_any(const struct condition *c, const struct row *row)
         }
     }
     return false;
-}
-
-/* --- Queries. --- */
-
-static const struct clause *
-find_equal(const struct condition *c, const struct column *column)
-{
-    size_t i;
-
-    for (i = 0; i < c->n && c->clauses[i].function <= F_EQ; i++) {
-        if (c->clauses[i].function == F_EQ
-            && c->clauses[i].column == column) {
-            return &c->clauses[i];
-        }
-    }
-    return NULL;
-}
-
-/* If 'c' gives all columns of index 'i', stores the hash of the values. */
-static bool
-hash_index(const struct condition *c, const struct column_set *index,
-           uint32_t *hash)
-{
-    size_t i;
-
-    *hash = 0;
-    for (i = 0; i < index->n; i++) {
-        const struct clause *clause = find_equal(c, index->columns[i]);
-        if (!clause) {
-            return false;
-        }
-        *hash = datum_hash(clause->arg, *hash);
-    }
-    return true;
-}
-
-/* Looks among the rows that 'txn' has changed and those in an index. */
-static void
-query_index(const struct txn *txn, struct table *table,
-            const struct condition *c, size_t i, uint32_t hash,
-            query_cb *cb, void *aux)
-{
-    size_t n = txn ? txn->n : 0;
-    struct hmap_node *node;
-    size_t j;
-
-    for (node = hmap_first_with_hash(&table->indexes[i], hash); node;
-         node = hmap_next_with_hash(node)) {
-        struct row *row = row_from_index_node(node, table, i);
-        if (!row->txn_row && condition_match_all(c, row)
-            && !cb(row, aux)) {
-            return;
-        }
-    }
-    for (j = 0; j < n; j++) {
-        struct txn_row *r = txn->rows[j];
-        if (r->table == table && r->new && condition_match_all(c, r->new)
-            && !cb(r->new, aux)) {
-            return;
-        }
-    }
-}
-
-void
-query(const struct txn *txn, struct table *table, const struct condition *c,
-      query_cb *cb, void *aux)
-{
-    const struct table_schema *ts = table->schema;
-    const struct clause *clause;
-    struct row *row;
-    uint32_t hash;
-    size_t i;
-
-    clause = find_equal(c, ts->columns[COL_UUID]);
-    if (clause) {
-        row = table_row(table, (const struct uuid *) clause->arg->data);
-        if (row && condition_match_all(c, row)) {
-            cb(row, aux);
-        }
-        return;
-    }
-    for (i = 0; i < ts->n_indexes; i++) {
-        if (hash_index(c, &ts->indexes[i], &hash)) {
-            query_index(txn, table, c, i, hash, cb, aux);
-            return;
-        }
-    }
-    HMAP_FOR_EACH_SAFE (row, node, &table->rows) {
-        if (condition_match_all(c, row) && !cb(row, aux)) {
-            return;
-        }
-    }
 }

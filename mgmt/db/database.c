@@ -27,6 +27,7 @@ table_destroy(struct table *table)
     struct row *row;
     size_t i;
 
+    lookups_destroy(table);
     HMAP_FOR_EACH_SAFE (row, node, &table->rows) {
         row_unref(row);
     }

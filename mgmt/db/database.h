@@ -39,6 +39,7 @@ struct table {
     struct table_schema *schema;
     struct hmap rows;           /* Contains "struct row"s. */
     struct hmap *indexes;       /* One per index, of rows. */
+    struct lookup **lookups;    /* One per column or NULL; NULL if none. */
     int64_t last_id;            /* Greatest row number given out. */
     unsigned int number;        /* In db->by_number. */
     bool log;                   /* Log each change (tlog-set). */
@@ -183,5 +184,10 @@ void references_destroy(struct db *);
 /* Unique indexes, in index.c. */
 struct error *indexes_check(struct txn *) OVS_WARN_UNUSED_RESULT;
 void indexes_commit(struct txn *);
+
+/* Lookups, in lookup.c. */
+struct lookup;
+void lookups_commit(const struct txn *);
+void lookups_destroy(struct table *);
 
 #endif /* mgmt/db/database.h */

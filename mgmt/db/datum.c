@@ -4,19 +4,12 @@
  * Trees are not kept to a minimum fill: a leaf that becomes empty goes away,
  * and a small one is joined with its right neighbour if they fit into one. */
 #include <config.h>
-#include "mgmt/db/data.h"
+#include "mgmt/db/datum-private.h"
 
 #include <limits.h>
 #include <string.h>
 
-#include "hash.h"
 #include "util.h"
-
-static size_t
-atom_size(enum atom_type type)
-{
-    return type == ATOM_VOID ? 0 : type == ATOM_UUID ? 16 : 8;
-}
 
 /* --- Leaves. --- */
 
@@ -41,18 +34,6 @@ store(char *p, enum atom_type type, const union atom *atom)
     }
 }
 
-static char *
-leaf_key(const struct datum *leaf, unsigned int i)
-{
-    return (char *) leaf->data + i * atom_size(leaf->key_type);
-}
-
-static char *
-leaf_value(const struct datum *leaf, unsigned int i)
-{
-    return leaf_key(leaf, leaf->n) + i * atom_size(leaf->value_type);
-}
-
 /* Copies the 'i'th key of 'leaf' (without a reference). */
 void
 leaf_get_key(const struct datum *leaf, unsigned int i, union atom *key)
@@ -68,7 +49,7 @@ leaf_get_value(const struct datum *leaf, unsigned int i, union atom *value)
 }
 
 /* A leaf for 'n' atoms, to be filled. */
-static struct datum *
+struct datum *
 leaf_alloc(enum atom_type key_type, enum atom_type value_type, size_t n)
 {
     struct datum *leaf = xmalloc(sizeof *leaf
@@ -82,7 +63,7 @@ leaf_alloc(enum atom_type key_type, enum atom_type value_type, size_t n)
     return leaf;
 }
 
-static void
+void
 leaf_set(struct datum *leaf, unsigned int i, const union atom *key,
          const union atom *value)
 {
@@ -152,7 +133,7 @@ branch_children(const struct datum *branch)
 }
 
 /* A branch over 'n' children, whose references it takes. */
-static struct datum *
+struct datum *
 branch_new(struct datum **children, size_t n)
 {
     struct datum *branch = xmalloc(sizeof *branch + sizeof branch->data[0]
@@ -256,7 +237,7 @@ cursor_first(struct cursor *c, const struct datum *datum)
 
 /* Goes to the start of the first leaf behind all below the branch at
  * 'depth', or of the next leaf if 'depth' is that of the leaf. */
-static void
+void
 cursor_skip(struct cursor *c, unsigned int depth)
 {
     while (depth > 0) {
@@ -276,171 +257,6 @@ cursor_next(struct cursor *c)
     if (++c->i >= c->leaf->n) {
         cursor_skip(c, c->depth);
     }
-}
-
-/* --- Builders. --- */
-
-void
-builder_init(struct builder *b, enum atom_type key, enum atom_type value)
-{
-    b->key_type = key;
-    b->value_type = value;
-    b->n = 0;
-    b->allocated = 1;
-    b->keys = &b->stub[0];
-    b->values = value == ATOM_VOID ? NULL : &b->stub[1];
-}
-
-static void
-builder_grow(struct builder *b)
-{
-    size_t n = b->allocated < 8 ? 16 : 2 * b->allocated;
-
-    if (b->keys == b->stub) {
-        b->keys = xmemdup(b->keys, sizeof *b->keys);
-        b->values = b->values ? xmemdup(b->values, sizeof *b->values) : NULL;
-    }
-    b->keys = xrealloc(b->keys, n * sizeof *b->keys);
-    if (b->values) {
-        b->values = xrealloc(b->values, n * sizeof *b->values);
-    }
-    b->allocated = n;
-}
-
-/* Adds 'key' (and 'value'), whose references the builder takes. */
-void
-builder_add(struct builder *b, const union atom *key,
-            const union atom *value)
-{
-    if (b->n >= b->allocated) {
-        builder_grow(b);
-    }
-    b->keys[b->n] = *key;
-    if (b->values) {
-        b->values[b->n] = *value;
-    }
-    b->n++;
-}
-
-struct pair {
-    union atom key, value;
-};
-
-static int
-compare_pairs(const void *a_, const void *b_, void *type)
-{
-    const struct pair *a = a_;
-    const struct pair *b = b_;
-    return atom_compare(&a->key, &b->key, *(enum atom_type *) type);
-}
-
-/* Sorts the atoms.  Returns false if two keys are the same. */
-bool
-builder_sort(struct builder *b)
-{
-    bool sorted = true;
-    size_t i;
-
-    for (i = 1; i < b->n && sorted; i++) {
-        sorted = atom_compare(&b->keys[i - 1], &b->keys[i], b->key_type) < 0;
-    }
-    if (sorted) {
-        return true;
-    }
-
-    struct pair *pairs = xmalloc(b->n * sizeof *pairs);
-    for (i = 0; i < b->n; i++) {
-        pairs[i].key = b->keys[i];
-        if (b->values) {
-            pairs[i].value = b->values[i];
-        }
-    }
-    qsort_r(pairs, b->n, sizeof *pairs, compare_pairs, &b->key_type);
-    for (i = 0; i < b->n; i++) {
-        b->keys[i] = pairs[i].key;
-        if (b->values) {
-            b->values[i] = pairs[i].value;
-        }
-    }
-    free(pairs);
-
-    for (i = 1; i < b->n; i++) {
-        if (atom_equals(&b->keys[i - 1], &b->keys[i], b->key_type)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-static struct datum *
-builder_leaf(const struct builder *b, size_t start, size_t n)
-{
-    struct datum *leaf = leaf_alloc(b->key_type, b->value_type, n);
-    size_t i;
-
-    for (i = 0; i < n; i++) {
-        leaf_set(leaf, i, &b->keys[start + i],
-                 b->values ? &b->values[start + i] : NULL);
-    }
-    return leaf;
-}
-
-static void
-builder_free(struct builder *b)
-{
-    if (b->keys != b->stub) {
-        free(b->keys);
-        free(b->values);
-    }
-}
-
-/* Returns the datum and ends the builder.  The keys must be in order and
- * distinct: builder_sort() sees to that. */
-struct datum *
-builder_finish(struct builder *b)
-{
-    enum { FILL = DATUM_LEAF_MAX * 3 / 4 };
-    struct datum **nodes;
-    struct datum *root;
-    size_t n, i;
-
-    if (b->n <= DATUM_LEAF_MAX) {
-        root = b->n ? builder_leaf(b, 0, b->n) : NULL;
-        builder_free(b);
-        return root;
-    }
-
-    n = DIV_ROUND_UP(b->n, FILL);
-    nodes = xmalloc(n * sizeof *nodes);
-    for (i = 0; i < n; i++) {
-        nodes[i] = builder_leaf(b, i * FILL, MIN(FILL, b->n - i * FILL));
-    }
-    while (n > 1) {
-        size_t n_up = DIV_ROUND_UP(n, FILL);
-        for (i = 0; i < n_up; i++) {
-            nodes[i] = branch_new(&nodes[i * FILL], MIN(FILL, n - i * FILL));
-        }
-        n = n_up;
-    }
-    root = nodes[0];
-    free(nodes);
-    builder_free(b);
-    return root;
-}
-
-/* Ends the builder without a datum. */
-void
-builder_destroy(struct builder *b)
-{
-    size_t i;
-
-    for (i = 0; i < b->n; i++) {
-        atom_unref(&b->keys[i], b->key_type);
-        if (b->values) {
-            atom_unref(&b->values[i], b->value_type);
-        }
-    }
-    builder_free(b);
 }
 
 /* --- Whole datums. --- */
@@ -522,154 +338,6 @@ datum_find(const struct datum *datum, const union atom *key,
         leaf_get_value(datum, i, value);
     }
     return found;
-}
-
-void
-differ_init(struct differ *d, const struct datum *old,
-            const struct datum *new)
-{
-    if (old == new) {
-        old = new = NULL;
-    }
-    cursor_first(&d->old, old);
-    cursor_first(&d->new, new);
-}
-
-/* If both cursors stand at the start of blocks that are the same, goes past
- * the largest such blocks and returns true. */
-static bool
-skip_shared(struct cursor *a, struct cursor *b)
-{
-    unsigned int da = a->depth, db = b->depth;
-
-    if (a->i || b->i || a->leaf != b->leaf) {
-        return false;
-    }
-    while (da && db && !a->children[da - 1] && !b->children[db - 1]
-           && a->branches[da - 1] == b->branches[db - 1]) {
-        da--;
-        db--;
-    }
-    cursor_skip(a, da);
-    cursor_skip(b, db);
-    return true;
-}
-
-/* Advances to the next difference and stores it in 'd'; the atoms have no
- * references of their own. */
-enum difference
-differ_next(struct differ *d)
-{
-    struct cursor *a = &d->old;
-    struct cursor *b = &d->new;
-
-    for (;;) {
-        if (!cursor_valid(a) && !cursor_valid(b)) {
-            return DIFF_NONE;
-        }
-        if (cursor_valid(a) && cursor_valid(b) && skip_shared(a, b)) {
-            continue;
-        }
-
-        const struct datum *any = cursor_valid(a) ? a->leaf : b->leaf;
-        bool map = any->value_type != ATOM_VOID;
-        union atom bkey;
-        int cmp;
-
-        if (cursor_valid(a)) {
-            d->key = cursor_key(a);
-        }
-        if (cursor_valid(b)) {
-            bkey = cursor_key(b);
-        }
-        cmp = (!cursor_valid(a) ? 1 : !cursor_valid(b) ? -1
-               : atom_compare(&d->key, &bkey, any->key_type));
-        if (cmp < 0) {
-            if (map) {
-                d->value = cursor_value(a);
-            }
-            cursor_next(a);
-            return DIFF_REMOVED;
-        } else if (cmp > 0) {
-            d->key = bkey;
-            if (map) {
-                d->value = cursor_value(b);
-            }
-            cursor_next(b);
-            return DIFF_ADDED;
-        }
-
-        bool changed = false;
-        if (map) {
-            d->old_value = cursor_value(a);
-            d->value = cursor_value(b);
-            changed = !atom_equals(&d->old_value, &d->value, any->value_type);
-        }
-        cursor_next(a);
-        cursor_next(b);
-        if (changed) {
-            return DIFF_CHANGED;
-        }
-    }
-}
-
-bool
-datum_equals(const struct datum *a, const struct datum *b)
-{
-    struct differ d;
-
-    if (a == b) {
-        return true;
-    } else if (datum_n(a) != datum_n(b)) {
-        return false;
-    }
-    differ_init(&d, a, b);
-    return differ_next(&d) == DIFF_NONE;
-}
-
-/* Orders datums: by number of atoms, then by keys, then by values. */
-int
-datum_compare(const struct datum *a, const struct datum *b,
-              const struct type *type)
-{
-    size_t an = datum_n(a), bn = datum_n(b);
-    struct cursor ca, cb;
-    int pass;
-
-    if (an != bn) {
-        return an < bn ? -1 : 1;
-    }
-    for (pass = 0; pass < (type_is_map(type) ? 2 : 1); pass++) {
-        cursor_first(&cb, b);
-        DATUM_FOR_EACH (&ca, a) {
-            union atom x = pass ? cursor_value(&ca) : cursor_key(&ca);
-            union atom y = pass ? cursor_value(&cb) : cursor_key(&cb);
-            int cmp = atom_compare(&x, &y, (pass ? type->value.type
-                                            : type->key.type));
-            if (cmp) {
-                return cmp;
-            }
-            cursor_next(&cb);
-        }
-    }
-    return 0;
-}
-
-uint32_t
-datum_hash(const struct datum *datum, uint32_t basis)
-{
-    struct cursor c;
-
-    basis = hash_int(datum_n(datum), basis);
-    DATUM_FOR_EACH (&c, datum) {
-        union atom atom = cursor_key(&c);
-        basis = atom_hash(&atom, datum->key_type, basis);
-        if (datum->value_type != ATOM_VOID) {
-            atom = cursor_value(&c);
-            basis = atom_hash(&atom, datum->value_type, basis);
-        }
-    }
-    return basis;
 }
 
 /* --- Changing one atom. --- */
@@ -832,226 +500,4 @@ datum_remove(const struct datum *datum, const union atom *key)
         root = child;
     }
     return root;
-}
-
-/* --- Set operations. --- */
-
-/* Whether to change 'datum' atom by atom for the sake of 'arg', rather than
- * make a new one from both. */
-static bool
-is_large(const struct datum *datum, const struct datum *arg)
-{
-    return datum && datum->level && datum_n(arg) < datum_n(datum) / 16;
-}
-
-static void
-builder_add_ref(struct builder *b, const union atom *key_,
-                const union atom *value_)
-{
-    union atom key = *key_, value;
-
-    atom_ref(&key, b->key_type);
-    if (b->values) {
-        value = *value_;
-        atom_ref(&value, b->value_type);
-    }
-    builder_add(b, &key, &value);
-}
-
-/* Adds to 'datum', whose reference is taken, the keys of 'arg' that aren't in
- * it yet.  A map's existing keys keep their values. */
-struct datum *
-datum_union(struct datum *datum, const struct datum *arg)
-{
-    struct builder b;
-    struct cursor ca, cd;
-    struct datum *new;
-
-    if (!datum || !arg) {
-        return datum ? datum : datum_ref(arg);
-    }
-    if (is_large(datum, arg)) {
-        DATUM_FOR_EACH (&ca, arg) {
-            union atom key = cursor_key(&ca), value;
-            if (!datum_find(datum, &key, NULL)) {
-                if (arg->value_type != ATOM_VOID) {
-                    value = cursor_value(&ca);
-                }
-                new = datum_insert(datum, &key, &value);
-                datum_unref(datum);
-                datum = new;
-            }
-        }
-        return datum;
-    }
-
-    builder_init(&b, datum->key_type, datum->value_type);
-    cursor_first(&ca, arg);
-    cursor_first(&cd, datum);
-    while (cursor_valid(&ca) || cursor_valid(&cd)) {
-        union atom x, y, value;
-        int cmp;
-
-        if (cursor_valid(&ca)) {
-            x = cursor_key(&ca);
-        }
-        if (cursor_valid(&cd)) {
-            y = cursor_key(&cd);
-        }
-        cmp = (!cursor_valid(&ca) ? 1 : !cursor_valid(&cd) ? -1
-               : atom_compare(&x, &y, datum->key_type));
-        struct cursor *from = cmp < 0 ? &ca : &cd;
-        if (datum->value_type != ATOM_VOID) {
-            value = cursor_value(from);
-        }
-        builder_add_ref(&b, cmp < 0 ? &x : &y, &value);
-        if (!cmp) {
-            cursor_next(&ca);
-        }
-        cursor_next(from);
-    }
-    datum_unref(datum);
-    return builder_finish(&b);
-}
-
-/* Whether what 'c' is at is in 'datum': the key, and if both have values, the
- * value too. */
-static bool
-has_element(const struct datum *datum, const struct cursor *c)
-{
-    union atom key = cursor_key(c), x, y;
-
-    if (!datum_find(datum, &key, &x)) {
-        return false;
-    }
-    if (datum->value_type == ATOM_VOID || c->leaf->value_type == ATOM_VOID) {
-        return true;
-    }
-    y = cursor_value(c);
-    return atom_equals(&x, &y, datum->value_type);
-}
-
-/* Takes away from 'datum', whose reference is taken, what is in 'arg': keys
- * if that is a set, pairs if both are maps. */
-struct datum *
-datum_subtract(struct datum *datum, const struct datum *arg)
-{
-    struct builder b;
-    struct datum *new;
-    struct cursor c;
-
-    if (!datum || !arg) {
-        return datum;
-    }
-    if (is_large(datum, arg)) {
-        DATUM_FOR_EACH (&c, arg) {
-            if (has_element(datum, &c)) {
-                union atom key = cursor_key(&c);
-                new = datum_remove(datum, &key);
-                datum_unref(datum);
-                datum = new;
-            }
-        }
-        return datum;
-    }
-
-    builder_init(&b, datum->key_type, datum->value_type);
-    DATUM_FOR_EACH (&c, datum) {
-        if (!has_element(arg, &c)) {
-            union atom key = cursor_key(&c), value;
-            if (b.values) {
-                value = cursor_value(&c);
-            }
-            builder_add_ref(&b, &key, &value);
-        }
-    }
-    datum_unref(datum);
-    return builder_finish(&b);
-}
-
-/* Whether everything in 'arg' is in 'field'. */
-bool
-datum_includes_all(const struct datum *arg, const struct datum *field)
-{
-    struct cursor c;
-
-    if (datum_n(arg) > datum_n(field)) {
-        return false;
-    }
-    DATUM_FOR_EACH (&c, arg) {
-        if (!has_element(field, &c)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* Whether nothing in 'arg' is in 'field'. */
-bool
-datum_excludes_all(const struct datum *arg, const struct datum *field)
-{
-    struct cursor c;
-
-    DATUM_FOR_EACH (&c, arg) {
-        if (has_element(field, &c)) {
-            return false;
-        }
-    }
-    return true;
-}
-
-/* The difference between 'old' and 'new' as update notifications have it: for
- * a column of at most one element its new value; else the elements that are
- * in one of them only, and the new values of keys in both. */
-struct datum *
-datum_diff(const struct datum *old, const struct datum *new,
-           const struct type *type)
-{
-    struct builder b;
-    struct differ d;
-
-    if (type->n_max == 1) {
-        return datum_ref(new);
-    }
-    builder_init(&b, type->key.type, type->value.type);
-    differ_init(&d, old, new);
-    while (differ_next(&d) != DIFF_NONE) {
-        builder_add_ref(&b, &d.key, &d.value);
-    }
-    return builder_finish(&b);
-}
-
-/* The value that differs from 'datum' by 'diff', as datum_diff() gives it. */
-struct datum *
-datum_apply(const struct datum *datum_, const struct datum *diff,
-            const struct type *type)
-{
-    struct datum *datum = datum_ref(datum_);
-    struct cursor c;
-
-    if (type->n_max == 1) {
-        datum_unref(datum);
-        return datum_ref(diff);
-    }
-    DATUM_FOR_EACH (&c, diff) {
-        union atom key = cursor_key(&c), value;
-        struct datum *new;
-
-        if (type_is_map(type)) {
-            value = cursor_value(&c);
-        }
-        if (!datum) {
-            struct builder b;
-            builder_init(&b, type->key.type, type->value.type);
-            builder_add_ref(&b, &key, &value);
-            new = builder_finish(&b);
-        } else if (has_element(datum, &c)) {
-            new = datum_remove(datum, &key);
-        } else {
-            new = datum_insert(datum, &key, &value);
-        }
-        datum_unref(datum);
-        datum = new;
-    }
-    return datum;
 }

@@ -36,11 +36,12 @@ bool condition_is_true(const struct condition *);
 bool condition_match_all(const struct condition *, const struct row *);
 bool condition_match_any(const struct condition *, const struct row *);
 
-/* Calls 'cb' for each row that fulfils the whole condition, until it returns
- * false.  'cb' may modify or delete the row. */
+/* The search for rows, in query.c. */
 typedef bool query_cb(struct row *, void *aux);
 void query(const struct txn *, struct table *, const struct condition *,
            query_cb *, void *aux);
+void query_any(struct table *, const struct condition *, query_cb *,
+               void *aux);
 
 /* --- Mutations. --- */
 

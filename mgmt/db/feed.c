@@ -315,6 +315,26 @@ feed_put_changes(const struct feed *feed, const struct change_set *set,
     return u.table != NULL;
 }
 
+/* Rows of one table to be appended. */
+struct selection {
+    struct updates *updates;
+    const struct feed *feed;
+    const struct feed_table *table;
+    unsigned int type;
+    const struct condition *but; /* Not those that fulfil this, or NULL. */
+};
+
+static bool
+select_row(struct row *row, void *selection_)
+{
+    struct selection *s = selection_;
+
+    if (!s->but || !condition_match_any(s->but, row)) {
+        updates_add(s->updates, s->feed, s->table, s->type, row, row);
+    }
+    return true;
+}
+
 /* Appends all rows that 'feed' selects, as the reply to a new monitor. */
 void
 feed_put_initial(const struct feed *feed, struct ds *ds)
@@ -325,15 +345,10 @@ feed_put_initial(const struct feed *feed, struct ds *ds)
     updates_begin(&u, ds);
     for (i = 0; i < feed->n; i++) {
         const struct feed_table *ft = &feed->tables[i];
-        const struct row *row;
+        struct selection s = { &u, feed, ft, SELECT_INITIAL, NULL };
 
-        if (!(ft->select & SELECT_INITIAL)) {
-            continue;
-        }
-        HMAP_FOR_EACH (row, node, &ft->table->rows) {
-            if (feed->v1 || condition_match_any(&ft->condition, row)) {
-                updates_add(&u, feed, ft, SELECT_INITIAL, NULL, row);
-            }
+        if (ft->select & SELECT_INITIAL) {
+            query_any(ft->table, &ft->condition, select_row, &s);
         }
     }
     updates_end(&u);
@@ -351,21 +366,20 @@ feed_put_transition(const struct feed *old, const struct feed *new,
 
     updates_begin(&u, ds);
     for (i = 0; i < new->n; i++) {
-        const struct feed_table *fo = &old->tables[i];
-        const struct feed_table *fn = &new->tables[i];
-        const struct row *row;
+        const struct condition *was = &old->tables[i].condition;
+        const struct feed_table *ft = &new->tables[i];
+        const struct condition *is = &ft->condition;
+        struct selection gone = { &u, new, ft, SELECT_DELETE, is };
+        struct selection come = { &u, new, ft, SELECT_INSERT, was };
 
-        if (condition_equals(&fo->condition, &fn->condition)) {
+        if (condition_equals(was, is)) {
             continue;
         }
-        HMAP_FOR_EACH (row, node, &fn->table->rows) {
-            bool was = condition_match_any(&fo->condition, row);
-            bool is = condition_match_any(&fn->condition, row);
-            unsigned int type = is ? SELECT_INSERT : SELECT_DELETE;
-
-            if (was != is && type & fn->select) {
-                updates_add(&u, new, fn, type, row, row);
-            }
+        if (ft->select & SELECT_DELETE && !condition_is_true(is)) {
+            query_any(ft->table, was, select_row, &gone);
+        }
+        if (ft->select & SELECT_INSERT && !condition_is_true(was)) {
+            query_any(ft->table, is, select_row, &come);
         }
     }
     updates_end(&u);

@@ -108,8 +108,32 @@ struct past {
     struct hmap rows;           /* Those that are not as they are now. */
 };
 
+/* Begins to go back from what 'db' has now, which must stay meanwhile. */
+struct past *
+past_create(struct db *db)
+{
+    struct past *past = xmalloc(sizeof *past);
+
+    past->db = db;
+    hmap_init(&past->rows);
+    return past;
+}
+
+void
+past_destroy(struct past *past)
+{
+    struct past_row *p;
+
+    HMAP_FOR_EACH_POP (p, node, &past->rows) {
+        row_unref(p->row);
+        free(p);
+    }
+    hmap_destroy(&past->rows);
+    free(past);
+}
+
 static struct past_row *
-past_row(struct past *past, struct table *table, const struct uuid *uuid)
+get_past_row(struct past *past, struct table *table, const struct uuid *uuid)
 {
     struct past_row *p;
     struct row *now;
@@ -126,6 +150,13 @@ past_row(struct past *past, struct table *table, const struct uuid *uuid)
     p->row = now ? row_clone(now) : NULL;
     hmap_insert(&past->rows, &p->node, uuid_hash(uuid));
     return p;
+}
+
+/* The row as it was then, NULL if there was none. */
+const struct row *
+past_row(struct past *past, struct table *table, const struct uuid *uuid)
+{
+    return get_past_row(past, table, uuid)->row;
 }
 
 static bool
@@ -186,16 +217,16 @@ undo_row(struct past_row *p, const json_t *undo)
     return true;
 }
 
-/* Undoes one transaction.  Returns false if the record doesn't fit. */
-static bool
-undo(struct past *past, const char *text, size_t n)
+/* Goes back by one more transaction, whose undo record is 'json'.  Returns
+ * false if that doesn't fit. */
+bool
+past_undo(struct past *past, const json_t *json)
 {
-    json_t *json = json_loadb(text, n, 0, NULL);
     const char *table_name, *uuid_string;
     json_t *rows, *change;
     bool ok = json != NULL;
 
-    json_object_foreach (json, table_name, rows) {
+    json_object_foreach (CONST_CAST(json_t *, json), table_name, rows) {
         struct table *table = db_table(past->db, table_name);
         struct uuid uuid;
 
@@ -205,9 +236,18 @@ undo(struct past *past, const char *text, size_t n)
         }
         json_object_foreach (rows, uuid_string, change) {
             ok = (ok && uuid_from_string(&uuid, uuid_string)
-                  && undo_row(past_row(past, table, &uuid), change));
+                  && undo_row(get_past_row(past, table, &uuid), change));
         }
     }
+    return ok;
+}
+
+static bool
+undo_text(struct past *past, const char *text, size_t n)
+{
+    json_t *json = json_loadb(text, n, 0, NULL);
+    bool ok = past_undo(past, json);
+
     json_decref(json);
     return ok;
 }
@@ -233,8 +273,8 @@ go_back(struct past *past, const struct uuid *txnid)
         found = (id && uuid_from_string(&uuid, id)
                  && uuid_equals(&uuid, txnid));
         if (found
-            || !undo(past, (const char *) sqlite3_column_text(stmt, 1),
-                     sqlite3_column_bytes(stmt, 1))) {
+            || !undo_text(past, (const char *) sqlite3_column_text(stmt, 1),
+                          sqlite3_column_bytes(stmt, 1))) {
             break;
         }
     }
@@ -248,24 +288,22 @@ bool
 history_since(struct db *db, const struct uuid *txnid,
               struct change_set *changes)
 {
-    struct past past = { .db = db };
     struct past_row *p;
+    struct past *past;
     bool found;
 
     if (!db->store || !store_history_limit()) {
         return false;
     }
     error_destroy(store_drain(db->store));
-    hmap_init(&past.rows);
-    found = go_back(&past, txnid);
-    HMAP_FOR_EACH_POP (p, node, &past.rows) {
+    past = past_create(db);
+    found = go_back(past, txnid);
+    HMAP_FOR_EACH (p, node, &past->rows) {
         struct row *now = table_row(p->table, &p->uuid);
         if (found && (p->row || now)) {
             changes_add(changes, p->row, now);
         }
-        row_unref(p->row);
-        free(p);
     }
-    hmap_destroy(&past.rows);
+    past_destroy(past);
     return found;
 }

@@ -16,4 +16,12 @@ void undo_put(struct ds *, const struct txn *);
 bool history_since(struct db *, const struct uuid *txnid,
                    struct change_set *);
 
+/* Going back transaction by transaction. */
+struct past;
+struct past *past_create(struct db *);
+void past_destroy(struct past *);
+bool past_undo(struct past *, const json_t *undo);
+const struct row *past_row(struct past *, struct table *,
+                           const struct uuid *);
+
 #endif /* mgmt/db/history.h */

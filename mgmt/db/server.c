@@ -127,19 +127,21 @@ server_init(struct server *server)
     sset_init(&server->remote_names);
     sset_init(&server->no_history);
     hmap_init(&server->locks);
-    uuid_generate(&server->id);
     server->limits = limits;
     server->monitor_cond = true;
     ovs_list_init(&server->dirty);
     ovs_list_init(&server->closed);
 }
 
-/* Sets up the loop; to be called when the process won't fork any more. */
+/* Sets up the loop; to be called when the process won't fork any more: what a
+ * monitor process knew of the generator of UUIDs would make the server that it
+ * starts after a crash repeat those of the one before, rows' included. */
 void
 server_start(struct server *server)
 {
     static const struct timeval interval = { 2, 500000 };
 
+    uuid_generate(&server->id);
     server->base = event_base_new();
     server->turn = event_new(server->base, -1, EV_PERSIST, finish_turn,
                              server);
@@ -243,13 +245,20 @@ server_remove_db(struct server *server, struct db *db, char *comment)
     server->reconfigure = true;
 }
 
+/* Finishes what clients have under way in 'db', to be replaced next, but for
+ * the transactions that wait. */
+void
+server_retire_db(struct db *db)
+{
+    settle(db);
+    cancel_monitors(db);
+}
+
 /* Has 'new', whose contents 'old''s store has already, take the place of
- * 'old'. */
+ * 'old', which is retired. */
 void
 server_replace_db(struct server *server, struct db *old, struct db *new)
 {
-    settle(old);
-    cancel_monitors(old);
     triggers_cancel_db(old);
     shash_find_and_delete_assert(&server->dbs, old->name);
     shash_add_assert(&server->dbs, new->name, new);

@@ -75,6 +75,7 @@ struct error *server_open_db(struct server *, const char *file_name)
     OVS_WARN_UNUSED_RESULT;
 void server_add_db(struct server *, struct db *);
 void server_remove_db(struct server *, struct db *, char *comment);
+void server_retire_db(struct db *);
 void server_replace_db(struct server *, struct db *old, struct db *new);
 void server_reconnect(struct server *, bool force, char *comment);
 void server_memory_usage(const struct server *, struct simap *);

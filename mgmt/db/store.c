@@ -34,6 +34,12 @@ enum {
     QUIET_MS = 20               /* But the first after a pause isn't kept. */
 };
 
+/* How often it is tried to make sure that a failed batch stays away. */
+enum {
+    SETTLE_TRIES = 10,
+    SETTLE_PAUSE_MS = 20
+};
+
 /* Transactions that the history keeps, 0 for none. */
 static unsigned int history_limit = 10000;
 
@@ -129,18 +135,34 @@ prune_history(struct store *store)
 
 /* If a batch fails because its sync does, its frames are in the log
  * nevertheless, and who reads that after a crash takes them for committed.
- * Another transaction, which changes nothing, overwrites them. */
+ * Another transaction, which changes nothing, overwrites them.  Returns whether
+ * that succeeded. */
+static bool
+overwrite_doubtful(struct store *store)
+{
+    int rc = set_durable(store, true);
+
+    if (!rc) {
+        rc = sql_exec(store->sql, "BEGIN IMMEDIATE;"
+                      "INSERT INTO _history(seq) VALUES(-1);"
+                      "DELETE FROM _history WHERE seq=-1; COMMIT");
+    }
+    if (!sqlite3_get_autocommit(store->sql)) {
+        sql_exec(store->sql, "ROLLBACK");
+    }
+    return !rc;
+}
+
+/* Makes sure that a batch that failed stays away.  Clients hear of the failure
+ * only afterward, unless the disk takes nothing at all for a while. */
 static void
 settle_doubt(struct store *store)
 {
-    if (store->doubtful
-        && !set_durable(store, true)
-        && !sql_exec(store->sql, "BEGIN IMMEDIATE;"
-                     "INSERT INTO _history(seq) VALUES(-1);"
-                     "DELETE FROM _history WHERE seq=-1; COMMIT")) {
-        store->doubtful = false;
-    } else if (!sqlite3_get_autocommit(store->sql)) {
-        sql_exec(store->sql, "ROLLBACK");
+    for (int i = 0; store->doubtful && i < SETTLE_TRIES; i++) {
+        if (i) {
+            xnanosleep_no_quiesce(SETTLE_PAUSE_MS * 1000000ULL);
+        }
+        store->doubtful = !overwrite_doubtful(store);
     }
 }
 
@@ -383,6 +405,13 @@ struct error *
 store_failure(const struct store *store)
 {
     return error_clone(store->failure);
+}
+
+/* Whether writing failed last, so that it may well fail again. */
+bool
+store_is_failing(const struct store *store)
+{
+    return store->failure != NULL;
 }
 
 /* Puts the old version of a row back. */

@@ -24,7 +24,8 @@
  * not at all, and only together with all those before it.
  *
  * If writing fails, the transactions that are not in the file are undone in
- * memory, too: see store_run(). */
+ * memory, too: see store_run().  Until writing succeeds again, every
+ * transaction is answered only once it is stored, durable or not. */
 #ifndef SLUICE_DB_STORE_H
 #define SLUICE_DB_STORE_H 1
 
@@ -56,6 +57,7 @@ bool store_run(struct store *, struct db *);
 bool store_is_stored(const struct store *, uint64_t ticket);
 struct error *store_error(const struct store *, uint64_t ticket);
 struct error *store_failure(const struct store *);
+bool store_is_failing(const struct store *);
 struct error *store_drain(struct store *);
 struct error *store_compact(struct store *) OVS_WARN_UNUSED_RESULT;
 struct error *store_replace(struct store *, const struct db *)

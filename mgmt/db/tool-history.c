@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "mgmt/db/history.h"
 #include "mgmt/db/log-file.h"
 #include "mgmt/db/sql.h"
 #include "mgmt/db/store.h"
@@ -177,112 +178,250 @@ show_standalone(struct log_file *log, int verbosity)
 
 /* --- Our own history. --- */
 
-/* What a row is called: its present name, or the one that it had. */
+/* How to print it. */
+enum style {
+    HISTORY,                    /* Each column's old and new value. */
+    RECORDS,                    /* As show-log: when, and the comments. */
+    RECORDS_ROWS,               /* The same with the rows that changed. */
+    RECORDS_VALUES              /* The same with their new values. */
+};
+
 static void
-print_row_name(const struct db *db, const char *table_name,
-               const char *uuid_text, const json_t *insert)
+put_atom(struct ds *ds, const union atom *key, const union atom *value,
+         const struct type *type)
 {
-    const struct table *table = db_table(db, table_name);
-    const char *name = json_string_value(json_object_get(insert, "name"));
+    atom_put_string(ds, key, type->key.type);
+    if (type_is_map(type)) {
+        ds_put_char(ds, '=');
+        atom_put_string(ds, value, type->value.type);
+    }
+}
+
+/* Appends what went from a set or map and what came. */
+static void
+put_differences(struct ds *ds, const struct datum *old,
+                const struct datum *new, const struct type *type)
+{
+    enum difference diff;
+    struct differ d;
+
+    differ_init(&d, old, new);
+    while ((diff = differ_next(&d)) != DIFF_NONE) {
+        ds_put_char(ds, ' ');
+        if (diff == DIFF_CHANGED) {
+            ds_put_char(ds, '-');
+            put_atom(ds, &d.key, &d.old_value, type);
+            ds_put_char(ds, ' ');
+        }
+        ds_put_char(ds, diff == DIFF_REMOVED ? '-' : '+');
+        put_atom(ds, &d.key, &d.value, type);
+    }
+}
+
+/* Appends how 'column' changed from 'old', NULL if 'new' is a new row. */
+static void
+put_column(struct ds *ds, const struct column *column, const struct row *old,
+           const struct row *new, enum style style)
+{
+    const struct datum *value = new->fields[column->index];
+    const struct type *type = &column->type;
+
+    ds_put_format(ds, "    %s", column->name);
+    if (style == HISTORY && old && type->n_max > 1) {
+        ds_put_char(ds, ':');
+        put_differences(ds, old->fields[column->index], value, type);
+    } else if (style == HISTORY && old) {
+        ds_put_cstr(ds, ": ");
+        datum_put_string(ds, old->fields[column->index], type);
+        ds_put_cstr(ds, " -> ");
+        datum_put_string(ds, value, type);
+    } else {
+        ds_put_char(ds, '=');
+        datum_put_string(ds, value, type);
+    }
+    ds_put_char(ds, '\n');
+}
+
+static void
+put_columns(struct ds *ds, const struct row *old, const struct row *new,
+            enum style style)
+{
+    const struct table_schema *ts = new->table->schema;
+
+    for (size_t i = N_STD_COLUMNS; i < ts->n_columns; i++) {
+        const struct column *column = ts->columns[i];
+
+        if (!old ? !datum_is_default(new->fields[i], &column->type)
+            : !datum_equals(old->fields[i], new->fields[i])) {
+            put_column(ds, column, old, new, style);
+        }
+    }
+}
+
+/* Appends what became of a row. */
+static void
+put_row(struct ds *ds, const struct row *old, const struct row *new,
+        enum style style)
+{
+    const struct row *any = new ? new : old;
+    const char *table = any->table->schema->name;
+    const char *name;
+
+    if (!row_read_string(any, "name", &name) || !name[0]) {
+        name = NULL;
+    }
+    if (style == HISTORY) {
+        ds_put_format(ds, "  %s %s%s(%08x):%s\n", table, name ? name : "",
+                      name ? " " : "", row_uuid(any)->parts[0],
+                      !old ? " inserted" : !new ? " deleted" : "");
+    } else {
+        ds_put_format(ds, "  table %s%s row ", table, old ? "" : " insert");
+        if (name) {
+            ds_put_format(ds, "\"%s\" (%08x):\n", name,
+                          row_uuid(any)->parts[0]);
+        } else {
+            ds_put_format(ds, "%08x:\n", row_uuid(any)->parts[0]);
+        }
+        if (!new) {
+            ds_put_cstr(ds, "    delete row\n");
+        }
+    }
+    if (new && style != RECORDS_ROWS) {
+        put_columns(ds, old, new, style);
+    }
+}
+
+/* A row that a transaction changed. */
+struct changed_row {
+    struct table *table;
     struct uuid uuid;
+    struct row *new;            /* As the transaction left it, or NULL. */
+};
 
-    if (!name && table && uuid_from_string(&uuid, uuid_text)) {
-        const struct row *row = table_row(table, &uuid);
-        if (row && !row_read_string(row, "name", &name)) {
-            name = NULL;
-        }
-    }
-    printf("  %s %s%s(%.8s): ", table_name, name ? name : "", name ? " " : "",
-           uuid_text);
-}
-
-/* Prints what a transaction did, from the record of how to undo it. */
-static void
-print_undo(const struct db *db, const json_t *undo)
+/* Finds the rows that 'undo' is about, as they are in 'past'. */
+static struct changed_row *
+find_changed_rows(struct db *db, struct past *past, const json_t *undo,
+                  size_t *np)
 {
-    const char *table, *uuid, *column;
-    json_t *rows, *row, *value;
+    struct changed_row *changed = NULL;
+    const char *table_name, *uuid_text;
+    size_t n = 0, allocated = 0;
+    json_t *rows, *row;
 
-    json_object_foreach (CONST_CAST(json_t *, undo), table, rows) {
-        json_object_foreach (rows, uuid, row) {
-            json_t *modify = json_object_get(row, "modify");
-            json_t *insert = json_object_get(row, "insert");
-            const char *delimiter = "";
+    json_object_foreach (CONST_CAST(json_t *, undo), table_name, rows) {
+        struct table *table = db_table(db, table_name);
 
-            print_row_name(db, table, uuid, insert);
-            if (!modify) {
-                puts(insert ? "deleted" : "inserted");
-                continue;
-            }
-            json_object_foreach (modify, column, value) {
-                if (column[0] != '_') {
-                    printf("%s%s", delimiter, column);
-                    delimiter = ", ";
+        json_object_foreach (rows, uuid_text, row) {
+            struct changed_row c = { .table = table };
+
+            if (table && uuid_from_string(&c.uuid, uuid_text)) {
+                const struct row *new = past_row(past, table, &c.uuid);
+
+                c.new = new ? row_clone(new) : NULL;
+                if (n >= allocated) {
+                    changed = x2nrealloc(changed, &allocated, sizeof *changed);
                 }
+                changed[n++] = c;
             }
-            putchar('\n');
         }
     }
+    *np = n;
+    return changed;
 }
 
-/* Calls 'cb' for each transaction in the history of 'file_name'. */
-static void
-for_each_transaction(const char *file_name,
-                     void (*cb)(unsigned int i, long long int time,
-                                const char *comment, const char *undo,
-                                void *aux), void *aux)
+/* Appends what the last transaction before 'past' did, whose undo record is
+ * 'text', and goes back before it.  Returns false if that isn't possible. */
+static bool
+put_transaction(struct ds *ds, struct db *db, struct past *past,
+                const char *text, enum style style)
 {
+    json_t *undo = text ? json_loads(text, 0, NULL) : NULL;
+    struct changed_row *changed;
+    bool ok;
+    size_t n;
+
+    changed = find_changed_rows(db, past, undo, &n);
+    ok = past_undo(past, undo);
+    for (size_t i = 0; i < n; i++) {
+        struct changed_row *c = &changed[i];
+        const struct row *old = past_row(past, c->table, &c->uuid);
+
+        if (ok && (old || c->new)) {
+            put_row(ds, old, c->new, style);
+        }
+        row_unref(c->new);
+    }
+    free(changed);
+    json_decref(undo);
+    return ok;
+}
+
+static void
+put_time_and_comment(struct ds *ds, long long int t, const char *comment,
+                     enum style style)
+{
+    bool has_comment = comment && comment[0];
+    char *s = xastrftime_msec("%Y-%m-%d %H:%M:%S.###", t, true);
+
+    if (style == HISTORY) {
+        ds_put_format(ds, has_comment ? "%s %s" : "%s", s, comment);
+    } else {
+        ds_put_format(ds, has_comment ? " %s \"%s\"" : " %s", s, comment);
+    }
+    free(s);
+    ds_put_char(ds, '\n');
+}
+
+/* Prints the transactions in the history of 'file_name', whose contents are in
+ * 'db'.  What each did follows from what the later ones have left, so this
+ * goes backward; printed is from the first on. */
+static void
+print_history(const char *file_name, struct db *db, enum style style)
+{
+    struct past *past = past_create(db);
+    size_t n = 0, allocated = 0;
     sqlite3_stmt *stmt = NULL;
+    char **texts = NULL;
+    bool details = style != RECORDS;
     sqlite3 *sql;
 
     if (sql_open(file_name, SQLITE_OPEN_READONLY, &sql)
         || sqlite3_prepare_v2(sql, "SELECT time, comment, undo FROM _history "
-                              "ORDER BY seq", -1, &stmt, NULL)) {
+                              "ORDER BY seq DESC", -1, &stmt, NULL)) {
         tool_check(sql_error(sql, file_name, "reading"));
     }
-    for (unsigned int i = 1; sqlite3_step(stmt) == SQLITE_ROW; i++) {
-        cb(i, sqlite3_column_int64(stmt, 0),
-           (const char *) sqlite3_column_text(stmt, 1),
-           (const char *) sqlite3_column_text(stmt, 2), aux);
+    while (sqlite3_step(stmt) == SQLITE_ROW) {
+        struct ds ds = DS_EMPTY_INITIALIZER;
+
+        put_time_and_comment(&ds, sqlite3_column_int64(stmt, 0),
+                             (const char *) sqlite3_column_text(stmt, 1),
+                             style);
+        details = details && put_transaction(
+            &ds, db, past, (const char *) sqlite3_column_text(stmt, 2), style);
+        if (n >= allocated) {
+            texts = x2nrealloc(texts, &allocated, sizeof *texts);
+        }
+        texts[n++] = ds_steal_cstr(&ds);
     }
     if (sqlite3_finalize(stmt)) {
         tool_check(sql_error(sql, file_name, "reading"));
     }
     sqlite3_close(sql);
-}
+    past_destroy(past);
 
-static void
-print_transaction(unsigned int i OVS_UNUSED, long long int t,
-                  const char *comment, const char *undo, void *db)
-{
-    print_time(t);
-    printf(" %s\n", comment ? comment : "");
-    if (undo) {
-        json_t *json = json_loads(undo, 0, NULL);
-        print_undo(db, json);
-        json_decref(json);
+    for (size_t i = n; i-- > 0; ) {
+        if (style != HISTORY) {
+            printf("record %"PRIuSIZE":", n - i);
+        }
+        fputs(texts[i], stdout);
+        free(texts[i]);
     }
-}
-
-static void
-print_transaction_as_record(unsigned int i, long long int t,
-                            const char *comment, const char *undo, void *db)
-{
-    printf("record %u:", i);
-    print_time(t);
-    if (comment && comment[0]) {
-        printf(" \"%s\"", comment);
-    }
-    putchar('\n');
-    if (undo && db) {
-        json_t *json = json_loads(undo, 0, NULL);
-        print_undo(db, json);
-        json_decref(json);
-    }
+    free(texts);
 }
 
 /* Prints the transactions of a database that sluice-db keeps, with their
- * comments and the rows and columns that they changed. */
+ * comments, and for each row that they changed the columns' old and new
+ * values. */
 void
 show_history(const char *file_name)
 {
@@ -290,10 +429,10 @@ show_history(const char *file_name)
     struct db *db;
 
     if (!store_is_sqlite(name)) {
-        show_log(name, 1);
+        show_log(name, 2);
     } else {
         tool_check(store_read(name, &db));
-        for_each_transaction(name, print_transaction, db);
+        print_history(name, db, HISTORY);
         db_destroy(db);
     }
     free(name);
@@ -313,8 +452,9 @@ show_log(const char *file_name, int verbosity)
         tool_check(store_read(name, &db));
         printf("record 0: \"%s\" schema, version=\"%s\", cksum=\"%s\"\n\n",
                db->schema->name, db->schema->version, db->schema->cksum);
-        for_each_transaction(name, print_transaction_as_record,
-                             verbosity ? db : NULL);
+        print_history(name, db, (verbosity <= 0 ? RECORDS
+                                 : verbosity == 1 ? RECORDS_ROWS
+                                 : RECORDS_VALUES));
         db_destroy(db);
     } else {
         struct log_file *log;

@@ -349,6 +349,7 @@ complete(struct txn *txn)
 
     references_commit_weak(txn);
     indexes_commit(txn);
+    lookups_commit(txn);
     for (i = 0; i < txn->n; i++) {
         struct txn_row *r = txn->rows[i];
 

@@ -99,8 +99,12 @@ try_transact(struct session *s, struct db *db, const json_t *params,
         return false;
     }
     if (x->txn) {
-        error = txn_commit(x->txn, x->durable, ticket);
-        if (!error && x->durable && *ticket) {
+        /* After a failure nothing is promised that isn't in the file, until
+         * something is again. */
+        bool durable = x->durable || (db->store && store_is_failing(db->store));
+
+        error = txn_commit(x->txn, durable, ticket);
+        if (!error && durable && *ticket) {
             return false;
         }
     }
@@ -212,10 +216,11 @@ start_convert(struct session *s, struct db *db, struct request *r)
         session_reply_error(s, r->id_text, error);
         return;
     }
-    server_replace_db(s->remote->server, db, new);
+    server_retire_db(db);
     ds_put_cstr(&results, "{}");
     session_reply(s, r->id_text, &results);
     ds_destroy(&results);
+    server_replace_db(s->remote->server, db, new);
     server_reconnect(s->remote->server, false,
                      xasprintf("committed %s database schema conversion",
                                new->name));

@@ -186,7 +186,7 @@ fill_buffers(struct frontend *f)
 
         memset(buffer, 0, f->header);
         traffic_make_frame(f->traffic, buffer + f->header, f->side,
-                           flows > n ? 0 : i % flows);
+                           !flows || flows > n ? 0 : i % flows);
         f->tx.free[f->tx.free_tail++ & (n - 1)] = i;
 
         f->rx.ring.desc[i] = (struct vring_desc) {
@@ -313,7 +313,9 @@ frontend_send(struct frontend *f, unsigned int n)
         unsigned int length = traffic_length(f->traffic, seq);
 
         memcpy(frame + TRAFFIC_SEQ_OFS, &seq, sizeof seq);
-        if (f->traffic->flows > q->ring.num) {
+        if (!f->traffic->flows) {
+            traffic_set_new_flow(f->traffic, frame, seq);
+        } else if (f->traffic->flows > q->ring.num) {
             traffic_set_flow(f->traffic, frame, seq);
         }
         if (f->traffic->whole) {

@@ -15,7 +15,9 @@ struct traffic {
     unsigned int size;          /* Bytes of a frame without its checksum, at
                                  * least 60; 0 for a mix of 64, 570 and 1518
                                  * bytes in proportion 7:4:1. */
-    unsigned int flows;         /* Number of different destinations. */
+    unsigned int flows;         /* Number of different destinations; 0 for
+                                 * one that is new in each frame. */
+    uint32_t first_flow;        /* Of the new ones. */
     bool whole;                 /* Write and read all of the payload, as real
                                  * senders and receivers do, not just the
                                  * sequence number. */
@@ -79,6 +81,22 @@ traffic_make_frame(const struct traffic *traffic, uint8_t *frame, int side,
     traffic_put_u16(udp, 1024 + low);
     traffic_put_u16(udp + 2, 2048);
     traffic_put_u16(udp + 4, size - 34);
+}
+
+/* Makes the destination of 'frame' one that no frame before 'seq' had, up to
+ * 2^24 of them. */
+static inline void
+traffic_set_new_flow(const struct traffic *traffic, uint8_t *frame,
+                     uint64_t seq)
+{
+    uint32_t flow = traffic->first_flow + seq;
+    uint8_t *ip = frame + 14;
+
+    ip[17] = flow >> 16;
+    ip[18] = flow >> 8;
+    ip[19] = flow;
+    ip[10] = ip[11] = 0;
+    traffic_put_u16(ip + 10, traffic_ip_checksum(ip));
 }
 
 /* With more flows than descriptors each frame gets its flow when it is sent,

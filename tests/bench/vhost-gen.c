@@ -32,7 +32,8 @@ usage(int status)
 {
     fputs("usage: vhost-gen [OPTION]... SOCKET-A SOCKET-B\n"
           "  --size=N|mixed   bytes per frame (64); mixed: 64, 570, 1518\n"
-          "  --flows=N        destination addresses (1)\n"
+          "  --flows=N|new    destination addresses (1); new: each frame\n"
+          "                   has one that was not seen before\n"
           "  --whole          write and read whole payloads\n"
           "  --mode=uni|bi|latency|idle  A to B, both ways, one frame at a\n"
           "                   time, nothing (uni)\n"
@@ -96,7 +97,8 @@ parse_options(int argc, char *argv[])
                             ? parse_number(optarg, 60, TRAFFIC_MAX_FRAME) : 0);
             break;
         case FLOWS:
-            traffic.flows = parse_number(optarg, 1, 65536);
+            traffic.flows = (strcmp(optarg, "new")
+                             ? parse_number(optarg, 1, 65536) : 0);
             break;
         case WHOLE:
             traffic.whole = true;
@@ -274,6 +276,7 @@ main(int argc, char *argv[])
 {
     parse_options(argc, argv);
     calibrate();
+    traffic.first_flow = __rdtsc();
     for (int i = 0; i < 2; i++) {
         frontend_connect(&ends[i], argv[optind + i]);
     }

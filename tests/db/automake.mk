@@ -1,10 +1,12 @@
 # What the tests of the database server need beside the suite itself.
 EXTRA_DIST += \
-	tests/db/canonical.py tests/db/differential.py \
+	tests/db/app.py tests/db/canonical.py tests/db/differential.py \
 	tests/db/durability.py tests/db/fault.py tests/db/fault-vfs.c \
 	tests/db/functions.sh tests/db/generate.py tests/db/idl.py \
-	tests/db/limits.py tests/db/listener.py tests/db/make-certificates tests/db/make-log.py \
+	tests/db/libovsdb.py tests/db/limits.py tests/db/listener.py tests/db/lookups.py \
+	tests/db/make-certificates tests/db/make-log.py \
 	tests/db/many.py tests/db/rbac.ovsschema tests/db/since.py \
+	tests/db/slow.py \
 	tests/db/talk.py tests/db/test.ovsschema tests/db/wire.py \
 	tests/fuzz/db-corpus tests/fuzz/db-fuzz.c
 

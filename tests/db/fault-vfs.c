@@ -7,6 +7,8 @@
  *
  *     FAULT_VFS=error:N   the operation fails, this once
  *     FAULT_VFS=full:N    from then on, five operations fail for lack of space
+ *     FAULT_VFS=nosync:N  from then on no sync succeeds, though writes do
+ *     FAULT_VFS=dead:N    from then on every operation fails
  *     FAULT_VFS=kill:N    the process is killed before the operation
  *     FAULT_VFS=tear:N    half of the data is written, the process killed
  *     FAULT_VFS=power:N   the process is killed and all that wasn't synced is
@@ -40,7 +42,7 @@ struct fault_file {
     sqlite3_file real[];        /* SQLite's own object. */
 };
 
-enum mode { NONE, ERROR, FULL, KILL, TEAR, POWER };
+enum mode { NONE, ERROR, FULL, NOSYNC, DEAD, KILL, TEAR, POWER };
 
 static sqlite3_vfs *real_vfs;
 static sqlite3_vfs vfs;
@@ -76,9 +78,11 @@ lose_power(void)
     die();
 }
 
-/* Counts an operation and decides about it: 0 to go on, else the error. */
+/* Counts an operation, which fails by 'failure' if it does, and decides about
+ * it: 0 to go on, else the error. */
 static int
-operation(struct fault_file *f, const void *data, int n, sqlite3_int64 offset)
+operation(struct fault_file *f, const void *data, int n, sqlite3_int64 offset,
+          int failure)
 {
     int rc = SQLITE_OK;
 
@@ -92,11 +96,14 @@ operation(struct fault_file *f, const void *data, int n, sqlite3_int64 offset)
     }
     if (mode == FULL && count >= fault_at && count < fault_at + 5) {
         rc = SQLITE_FULL;
-    } else if (count == fault_at && mode == ERROR) {
-        rc = data ? SQLITE_IOERR_WRITE : SQLITE_IOERR_FSYNC;
-    } else if (count == fault_at && mode == POWER) {
+    } else if ((mode == ERROR && count == fault_at)
+               || (mode == DEAD && count >= fault_at)
+               || (mode == NOSYNC && count >= fault_at
+                   && failure == SQLITE_IOERR_FSYNC)) {
+        rc = failure;
+    } else if (mode == POWER && count == fault_at) {
         lose_power();
-    } else if (count == fault_at && mode != FULL && mode != NONE) {
+    } else if ((mode == KILL || mode == TEAR) && count == fault_at) {
         if (mode == TEAR && data) {
             f->real->pMethods->xWrite(f->real, data, n / 2, offset);
         }
@@ -140,7 +147,7 @@ fault_write(sqlite3_file *file, const void *data, int n, sqlite3_int64 offset)
     struct fault_file *f = (struct fault_file *) file;
 
     pthread_mutex_lock(&mutex);
-    int rc = operation(f, data, n, offset);
+    int rc = operation(f, data, n, offset, SQLITE_IOERR_WRITE);
     if (!rc) {
         remember(f, n, offset);
         rc = f->real->pMethods->xWrite(f->real, data, n, offset);
@@ -156,7 +163,7 @@ fault_truncate(sqlite3_file *file, sqlite3_int64 size)
     sqlite3_int64 old;
 
     pthread_mutex_lock(&mutex);
-    int rc = operation(f, NULL, 0, 0);
+    int rc = operation(f, NULL, 0, 0, SQLITE_IOERR_TRUNCATE);
     if (!rc && !f->real->pMethods->xFileSize(f->real, &old) && old > size) {
         remember(f, old - size, size);
     }
@@ -173,7 +180,7 @@ fault_sync(sqlite3_file *file, int flags)
     struct fault_file *f = (struct fault_file *) file;
 
     pthread_mutex_lock(&mutex);
-    int rc = operation(f, NULL, 0, 0);
+    int rc = operation(f, NULL, 0, 0, SQLITE_IOERR_FSYNC);
     if (!rc) {
         rc = f->real->pMethods->xSync(f->real, flags);
         forget(f);
@@ -257,8 +264,9 @@ fault_open(sqlite3_vfs *self, const char *name, sqlite3_file *file, int flags,
 static void
 parse_environment(void)
 {
-    static const char *const names[] = { "none", "error", "full", "kill",
-                                         "tear", "power" };
+    static const char *const names[] = { "none", "error", "full",
+                                         "nosync", "dead", "kill", "tear",
+                                         "power" };
     const char *fault = getenv("FAULT_VFS");
     const char *count_name = getenv("FAULT_VFS_COUNT");
 

@@ -177,7 +177,6 @@ usage(void)
            "  --cpus=LIST      CPUs of the service threads\n"
            "  --state-dir=DIR  keep ring state there\n"
            "  --mtu=N          offer this MTU\n"
-           "  --iommu          offer guests to put us behind an IOMMU\n"
            "  --disable=MASK   virtio features not to offer\n"
            "  -v, --verbose    log debugging messages\n", program_name);
     exit(EXIT_SUCCESS);
@@ -193,7 +192,6 @@ main(int argc, char *argv[])
         { "cpus", required_argument, NULL, 'C' },
         { "state-dir", required_argument, NULL, 's' },
         { "mtu", required_argument, NULL, 'm' },
-        { "iommu", no_argument, NULL, 'i' },
         { "disable", required_argument, NULL, 'd' },
         { "verbose", no_argument, NULL, 'v' },
         { "help", no_argument, NULL, 'h' },
@@ -219,7 +217,6 @@ main(int argc, char *argv[])
         case 'C': pool_config.cpus = optarg; break;
         case 's': config.state_dir = optarg; break;
         case 'm': config.mtu = atoi(optarg); break;
-        case 'i': config.iommu = true; break;
         case 'd': config.disabled_features = strtoull(optarg, NULL, 0); break;
         case 'v': vlog_set_levels(NULL, VLF_CONSOLE, VLL_DBG); break;
         case 'h': usage(); break;
@@ -263,7 +260,7 @@ main(int argc, char *argv[])
 
         __atomic_store_n(&ends[i].device, NULL, __ATOMIC_RELEASE);
         vhost_synchronize();    /* Nobody sends to it any more. */
-        vhost_device_destroy(device);
+        vhost_device_destroy(device, true);
     }
     vhost_pool_destroy(config.pool);
     vhost_exit();

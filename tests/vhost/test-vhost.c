@@ -89,7 +89,7 @@ device_config(void)
 {
     return (struct vhost_device_config) {
         .name = "port", .path = path, .uid = -1, .gid = -1, .mode = -1,
-        .max_queue_pairs = 2, .pool = pool, .ops = &ops, .iommu = true,
+        .max_queue_pairs = 2, .pool = pool, .ops = &ops,
     };
 }
 
@@ -226,7 +226,7 @@ test_sockets(void)
     create_device();
     expect_create_error(path, EADDRINUSE, "another process listens");
     FE_CHECK(!stat(path, &s) && (s.st_mode & 0777) == 0600);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
     FE_CHECK(stat(path, &s) && errno == ENOENT);
 
     /* A stale socket is replaced, mode and owner are set. */
@@ -239,7 +239,7 @@ test_sockets(void)
     config.gid = getgid();
     FE_CHECK(!vhost_device_create(&config, &device, &error));
     FE_CHECK(!stat(path, &s) && (s.st_mode & 0777) == 0660);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
     free(other);
     free(longer);
     free(nowhere);
@@ -270,7 +270,7 @@ test_connect_mode(void)
         FE_AWAIT(!status().connected);
     }
     FE_CHECK(status().n_connects == 2);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 /* --- Messages --- */
@@ -370,7 +370,7 @@ test_bad_messages(void)
         ignore(write(fe.sock, header, sizeof header));
         ignore(write(fe.sock, zeros, 3)); shutdown(fe.sock, SHUT_WR));
 #undef BAD
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 /* Messages in pieces, acknowledgements, and the small ones. */
@@ -418,7 +418,53 @@ test_messages(void)
     FE_CHECK(fe_get_u64(&fe, VHOST_USER_GET_QUEUE_NUM) == 2);
     fe_close(&fe);
     FE_AWAIT(!status().connected);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
+}
+
+/* The configuration space, whole, in part and beyond its end. */
+static void
+test_config_space(void)
+{
+    struct vhost_device_config device_conf = device_config();
+    const size_t header = offsetof(struct vhost_user_config, data);
+    union vhost_user_payload payload;
+    struct virtio_net_config space;
+    struct front_end fe;
+    char *error;
+
+    device_conf.mtu = 9000;
+    device_conf.max_queue_pairs = 3;
+    FE_CHECK(!vhost_device_create(&device_conf, &device, &error));
+    fe_connect(&fe, path);
+    FE_CHECK(fe_get_u64(&fe, VHOST_USER_GET_FEATURES)
+             & BIT(VIRTIO_NET_F_MTU));
+    fe_negotiate(&fe, SPLIT | BIT(VIRTIO_NET_F_MTU),
+                 BIT(VHOST_USER_PROTOCOL_F_CONFIG));
+
+    struct vhost_user_config config = { .size = sizeof space };
+    fe_send(&fe, VHOST_USER_GET_CONFIG, &config, header + config.size);
+    FE_CHECK((size_t) fe_reply(&fe, VHOST_USER_GET_CONFIG, &payload, NULL)
+             == header + sizeof space);
+    memcpy(&space, payload.config.data, sizeof space);
+    FE_CHECK(le16toh(space.mtu) == 9000);
+    FE_CHECK(le16toh(space.max_virtqueue_pairs) == 3);
+    FE_CHECK(le16toh(space.status) == VIRTIO_NET_S_LINK_UP);
+
+    config.offset = offsetof(struct virtio_net_config, mtu);
+    config.size = VHOST_USER_MAX_CONFIG - config.offset;
+    fe_send(&fe, VHOST_USER_GET_CONFIG, &config, header + config.size);
+    FE_CHECK((size_t) fe_reply(&fe, VHOST_USER_GET_CONFIG, &payload, NULL)
+             == header + config.size);
+    FE_CHECK(payload.config.data[0] == (9000 & 0xff));
+    FE_CHECK(!payload.config.data[config.size - 1]);
+
+    fe_send(&fe, VHOST_USER_SET_CONFIG, &config, header + config.size);
+    fe_get_u64(&fe, VHOST_USER_GET_FEATURES);
+    config.size++;
+    fe_send(&fe, VHOST_USER_GET_CONFIG, &config, header + config.size);
+    FE_CHECK(fe_hung_up(&fe));
+    fe_close(&fe);
+    vhost_device_destroy(device, false);
 }
 
 /* --- Transmit queues --- */
@@ -480,7 +526,7 @@ good_chains(uint64_t features)
     FE_CHECK(!queue_stats(1).bad_chains);
     FE_CHECK(queue_stats(1).packets == n);
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 static void
@@ -565,7 +611,7 @@ bad_chains(uint64_t features)
 #undef BAD
     FE_CHECK(!status().error[0]);
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 static void
@@ -604,7 +650,7 @@ broken_ring(uint64_t features, void (*break_it)(struct front_end *))
     FE_CHECK(!status().error[0]);
     expect_works(&fe);
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 static void
@@ -740,7 +786,7 @@ receive_split(uint64_t features, unsigned int n_descs)
     uint64_t count;
     FE_CHECK(!eventfd_read(r->call, &count));
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 /* A packet over several mergeable buffers, and one that waits for them. */
@@ -792,7 +838,7 @@ test_mergeable(void)
     FE_CHECK(kept >= 10);
     FE_CHECK(queue_stats(0).dropped == 2);
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 static void
@@ -832,7 +878,7 @@ test_receive_packed(void)
     }
     FE_CHECK(transmit(1, 100, VHOST_TRY) == 0);
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 /* --- Life --- */
@@ -879,7 +925,7 @@ test_memory_changes(void)
         expect_frame(n + 2, 50, 500);
     }
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 /* The memory file shrinks: the device is dropped, and nothing else. */
@@ -903,7 +949,7 @@ test_truncated_memory(void)
         FE_AWAIT(status().running);
         expect_works(&fe);
         fe_close(&fe);
-        vhost_device_destroy(device);
+        vhost_device_destroy(device, false);
     }
 }
 
@@ -947,7 +993,7 @@ test_stop_and_go(void)
         FE_AWAIT(status().running);
         expect_works(&fe);
         fe_close(&fe);
-        vhost_device_destroy(device);
+        vhost_device_destroy(device, false);
     }
 }
 
@@ -976,7 +1022,7 @@ test_full_call(void)
     }
     FE_CHECK(queue_stats(1).calls > 0);
     fe_close(&fe);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 /* --- The dirty log --- */
@@ -1062,7 +1108,7 @@ test_dirty_log(void)
         munmap(log, log_size);
         close(fd);
         fe_close(&fe);
-        vhost_device_destroy(device);
+        vhost_device_destroy(device, false);
     }
 }
 
@@ -1144,7 +1190,8 @@ test_iotlb(void)
 
         /* Once invalidated it's asked for again; the ring, too. */
         send_iotlb(&fe, VHOST_IOTLB_INVALIDATE, IOVA, 2 * FE_MEMORY);
-        FE_AWAIT(!status().running);
+        fe_get_u64(&fe, VHOST_USER_GET_FEATURES);   /* It's done. */
+        FE_CHECK(status().running);
         fe_desc(r, 0, IOVA + 0x1f00, HDR + 1000, 0, 0);
         fe_offer(r, 0);
         ANSWER_UNTIL(frames() == n + 2);
@@ -1164,7 +1211,7 @@ test_iotlb(void)
         close(socks[0]);
         fe_close(&fe);
         FE_AWAIT(!status().connected);
-        vhost_device_destroy(device);
+        vhost_device_destroy(device, false);
     }
 }
 
@@ -1228,7 +1275,7 @@ test_idle(void)
     printf("%lu us of CPU in 2 s\n", us);
     FE_CHECK(us <= 10000);
     for (int i = 0; i < N; i++) {
-        vhost_device_destroy(devices[i]);
+        vhost_device_destroy(devices[i], false);
         fe_close(&fes[i]);
     }
     path = base;
@@ -1260,7 +1307,7 @@ test_no_leaks(void)
         }
     }
     FE_AWAIT(count_fds() == n_fds);
-    vhost_device_destroy(device);
+    vhost_device_destroy(device, false);
 }
 
 /* --- The tests, in the order in which one learns the service --- */
@@ -1273,6 +1320,7 @@ static const struct test {
     { "connect-mode", test_connect_mode },
     { "messages", test_messages },
     { "bad-messages", test_bad_messages },
+    { "config-space", test_config_space },
     { "good-chains-split", test_good_chains_split },
     { "good-chains-packed", test_good_chains_packed },
     { "bad-chains-split", test_bad_chains_split },

@@ -1,0 +1,211 @@
+/* Softmac: uplinks that are not promiscuous.
+ *
+ * A network card, or what looks like one, lets in frames to its own address
+ * and to those in its unicast filter.  The usual switch turns that off and
+ * takes every frame on the wire.  This one keeps the filter: it holds the
+ * source addresses of the frames that leave by the uplink, whoever they come
+ * from, and the addresses of guests as the database gives them.
+ *
+ *   softmac.c          which interfaces are uplinks, and what the database says
+ *   softmac-table.c    an uplink's addresses: who needs them, limits, ageing
+ *   softmac-filter.c   one device's filter in the kernel, and the record of
+ *                      what we put there, which outlives the process
+ *   softmac-link.c     questions to the kernel about devices
+ *   softmac-vlan.c     devices that filter VLANs
+ *
+ * The datapath asks through struct uplink_ops (datapath/datapath.h) each time
+ * that it makes a program that outputs to an uplink, from any thread, and
+ * waits while the kernel takes a new address.
+ *
+ * How long an address stays: one from the database as long as the database
+ * says; one that was learnt until the last of the ports that it came from is
+ * gone, or until the table is full and nobody has used it for longer.
+ *
+ * Everything below is protected by softmac_mutex, but for what struct
+ * uplink_ops' find() and unuse() touch. */
+#ifndef SOFTMAC_H
+#define SOFTMAC_H 1
+
+#include <stdint.h>
+
+#include "bitmap.h"
+#include "cmap.h"
+#include "datapath/datapath.h"
+#include "openvswitch/hmap.h"
+#include "openvswitch/list.h"
+#include "openvswitch/thread.h"
+#include "openvswitch/types.h"
+
+struct seq;
+
+extern struct ovs_mutex softmac_mutex;
+extern struct seq *softmac_seq; /* Changes with anything that status shows. */
+
+/* --- softmac-link.c --- */
+
+/* What the kernel says about a device. */
+struct link_info {
+    unsigned int ifindex;
+    char name[16];
+    char kind[16];              /* "veth", "vlan", ...; "" of hardware. */
+    struct eth_addr ea;         /* Its own address; zero if it has none. */
+    unsigned int flags;         /* IFF_*. */
+    unsigned int promiscuity;   /* How many want it to be promiscuous. */
+    unsigned int lower;         /* The device below, or 0. */
+    unsigned int master;        /* The bond or bridge that it is in, or 0. */
+    bool nopromisc;             /* Macvlan: the flag of that name. */
+    bool passthru;              /* Macvlan: the mode of that name. */
+};
+
+int link_get(unsigned int ifindex, struct link_info *);
+bool link_has_no_filter(const struct link_info *);
+char *link_find_promiscuous(unsigned int ifindex);
+
+/* Changes unicast address 'ea' of the filter of device 'ifindex'.  Returns 0
+ * or a positive errno value: EEXIST, ENOENT, EOPNOTSUPP, ENOSPC, ENOMEM. */
+int link_add_address(unsigned int ifindex, struct eth_addr ea);
+int link_del_address(unsigned int ifindex, struct eth_addr ea);
+extern uint64_t link_n_requests; /* Sent to the kernel so far. */
+
+int link_add_vlan(unsigned int ifindex, uint16_t vid);
+void link_del_vlan(unsigned int ifindex, uint16_t vid);
+void link_for_each_vlan(unsigned int ifindex,
+                        void (*cb)(uint16_t vid, void *aux), void *aux);
+
+/* --- softmac-vlan.c --- */
+
+/* How a device treats tagged frames. */
+enum vlan_filtering {
+    VLAN_FILTER_NONE,           /* It takes all. */
+    VLAN_FILTER_OFF,            /* It took registered ones only, until we
+                                 * turned that off. */
+    VLAN_FILTER_FIXED           /* It takes registered ones only. */
+};
+enum vlan_filtering vlan_filtering_stop(const char *device);
+void vlan_filtering_restore(const char *device);
+
+/* --- softmac-filter.c --- */
+
+/* The filter of one device. */
+struct filter {
+    char *name;                 /* Of the device. */
+    unsigned int ifindex;
+    struct hmap entries;        /* What it lets in: struct filter_entry. */
+    int socket;                 /* Packet socket that has the groups. */
+    int log;                    /* Descriptor of the record, or -1. */
+    size_t n_logged;            /* Lines in it... */
+    size_t n_origins;           /* ...and those that mean something. */
+    struct eth_addr own;        /* The device's own address. */
+    bool checked;               /* Known to filter, or not to. */
+    bool unsupported;           /* It doesn't: see link_has_no_filter(). */
+    bool promiscuous;           /* We made it so. */
+    enum vlan_filtering vlan_filtering;
+    unsigned long vids[BITMAP_N_LONGS(4096)]; /* Registered VLANs. */
+};
+
+/* What stands in a record for the name of a port. */
+#define ORIGIN_DATABASE "="
+#define ORIGIN_CONTROLLER "-"
+
+/* An address that a filter was found to have from the process before. */
+struct inherited {
+    struct eth_addr ea;
+    char *origin;               /* Who used it: as filter_add() has it. */
+};
+
+struct filter *filter_open(const char *name, unsigned int ifindex,
+                           struct inherited **, size_t *n_inherited);
+void filter_close(struct filter *, bool keep);
+int filter_add(struct filter *, struct eth_addr, const char *origin);
+void filter_remove(struct filter *, struct eth_addr);
+void filter_forget(struct filter *, struct eth_addr, const char *origin);
+void filter_check(struct filter *);
+int filter_add_vid(struct filter *, uint16_t vid);
+void filter_set_promiscuous(struct filter *, bool);
+void filters_forget_others(bool (*is_uplink)(const char *device));
+
+/* --- softmac-table.c --- */
+
+#define SOFTMAC_MAX_DEFAULT 4096        /* options:softmac-max of uplinks... */
+#define SOFTMAC_MAX_ORIGIN_DEFAULT 64   /* ...and of others. */
+
+/* A port by which frames came in that left by uplinks. */
+struct origin {
+    struct hmap_node name_node; /* In the set of all, by 'name'. */
+    struct hmap_node id_node;   /* ...by 'id', if it has one. */
+    char *name;                 /* "" for the controller. */
+    unsigned int id;            /* UPLINK_NO_ORIGIN if unknown. */
+    struct ovs_list uses;       /* "struct use"s. */
+    size_t n_uses;
+    size_t max;                 /* Most of them. */
+    uint64_t n_refused;         /* Addresses beyond that. */
+    bool warned;
+    struct ovs_list changed_node; /* In the list of those whose status is to be
+                                   * written, or empty. */
+};
+
+/* That an origin used an address. */
+struct use {
+    struct cmap_node node;      /* In uplink->uses. */
+    struct eth_addr ea;
+    unsigned int id;            /* The origin's. */
+    struct origin *origin;
+    struct ovs_list origin_node;
+    struct uplink_address *address;
+    struct ovs_list address_node;
+};
+
+/* An address of an uplink. */
+struct uplink_address {
+    struct hmap_node node;      /* In uplink->addresses. */
+    struct eth_addr ea;
+    struct uplink *uplink;
+    unsigned int n_static;      /* How often the database gives it. */
+    struct ovs_list uses;       /* "struct use"s. */
+    bool inherited;             /* From before, and not seen again yet. */
+    bool missing;               /* The database gives it, but there is no room
+                                 * for it in the filter. */
+    atomic_int refs;            /* Of programs; negative once it is gone. */
+    atomic_llong used;          /* time_msec() when it last was, about. */
+};
+
+struct uplink {
+    char *name;                 /* Of the port that it is. */
+    struct ovs_list members;    /* "struct member"s, see softmac.c... */
+    struct cmap uses;           /* Of struct use. */
+    struct hmap addresses;
+    size_t n_missing;           /* Of 'addresses'. */
+    size_t max;                 /* Most of them. */
+    bool learning;              /* Not only what the database gives. */
+    bool promisc_on_overflow;
+    bool overflow;              /* An address couldn't be had. */
+    bool dead;                  /* It is being destroyed. */
+    uint64_t n_refused;
+    atomic_uint64_t vids[4096 / 64]; /* VLANs in use. */
+    uint64_t seq;               /* Changes with all that status shows... */
+    uint64_t written_seq;       /* ...and was this when it was written. */
+};
+
+/* A device of an uplink. */
+struct member {
+    struct ovs_list node;       /* In uplink->members. */
+    struct filter *filter;
+    char *promiscuous;          /* Which device at or below it is, or NULL. */
+};
+
+struct uplink *uplink_create(const char *name);
+void uplink_destroy(struct uplink *);
+void uplink_set_max(struct uplink *, size_t max, bool promisc_on_overflow);
+struct member *uplink_add_member(struct uplink *, const char *device,
+                                 unsigned int ifindex);
+void uplink_remove_member(struct uplink *, struct member *, bool keep);
+void uplink_static_ref(struct uplink *, struct eth_addr);
+void uplink_static_unref(struct uplink *, struct eth_addr);
+void uplink_use_vid(struct uplink *, uint16_t vid);
+void uplink_settle(struct uplink *, bool (*exists)(const char *port));
+void softmac_table_init(void);
+void origin_set_max(const char *name, size_t max);
+char *origin_next_changed(void);
+void origin_get_counts(const char *name, size_t *n_uses, uint64_t *n_refused);
+
+#endif /* softmac.h */
