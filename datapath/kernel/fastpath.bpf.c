@@ -25,6 +25,10 @@
 
 #include "datapath/kernel/maps.h"
 
+/* Makes the compiler forget what it knows of variable X, so that it doesn't
+ * leave out a check that the verifier, which knows less, wants to see. */
+#define KEEP_FROM_COMPILER(X) asm volatile("" : "+r"(X))
+
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
 
@@ -228,12 +232,11 @@ parse(struct __sk_buff *skb)
     }
 
     __u32 len = skb->len;
-    __u32 n = len;
-    if (len < 14) {
+    __u64 n = len < KERNEL_HEAD - 4 ? len : KERNEL_HEAD - 4;
+
+    KEEP_FROM_COMPILER(n);
+    if (n < 14 || n > KERNEL_HEAD - 4) {
         return 0;
-    }
-    if (n > KERNEL_HEAD - 4) {
-        n = KERNEL_HEAD - 4;
     }
     if (skb->vlan_present) {
         /* The outermost tag, back where it was in the frame. */
@@ -242,6 +245,7 @@ parse(struct __sk_buff *skb)
         };
 
         n -= 12;
+        KEEP_FROM_COMPILER(n);
         if (n < 1 || n > KERNEL_HEAD - 16
             || bpf_skb_load_bytes(skb, 0, s->head, 12)
             || bpf_skb_load_bytes(skb, 12, s->head + 16, n)) {
