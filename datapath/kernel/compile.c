@@ -18,10 +18,12 @@ compile_output(const struct datapath *dp, const struct program *program,
 {
     const struct port *port = datapath_port(dp, number);
 
-    /* What a generic program sends by an uplink is looked at packet by packet:
-     * see addresses.h. */
+    /* What a generic program sends to a port that cares about addresses is
+     * looked at packet by packet: see addresses.h. */
     if (!port || !port->kernel
-        || (program->generic && ovsrcu_get(struct uplink *, &port->uplink))) {
+        || (program->generic
+            && (ovsrcu_get(struct uplink *, &port->uplink)
+                || ovsrcu_get(struct rx_filter *, &port->rx_filter)))) {
         return false;
     }
     op->type = KERNEL_OUTPUT;
@@ -185,6 +187,20 @@ compile_action(const struct datapath *dp, const struct program *program,
     }
 }
 
+/* Returns true if 'program' does something else than its actions say, because
+ * of addresses that ports do or don't have. */
+static bool
+differs_from_actions(const struct program *program)
+{
+    for (unsigned int i = 0; i < program->n_ops; i++) {
+        if (program->ops[i].type == OP_FILTERED
+            || program->ops[i].type == OP_SPOOFED) {
+            return true;
+        }
+    }
+    return false;
+}
+
 bool
 kernel_compile(const struct datapath *dp, const struct program *program,
                struct kernel_flow *flow, uint64_t *outputs)
@@ -195,8 +211,8 @@ kernel_compile(const struct datapath *dp, const struct program *program,
     unsigned int left;
 
     *outputs = 0;
-    if (program->filtered) {
-        return false;           /* Something is left out of its actions. */
+    if (differs_from_actions(program)) {
+        return false;
     }
     NL_ATTR_FOR_EACH_UNSAFE (a, left, program->actions,
                              program->actions_len) {
