@@ -201,6 +201,7 @@ check_logs () {
 /|WARN|received packet on unknown port/d
 /|WARN|receive tunnel port not found/d
 /|WARN|xlate_key failed (No such device)/d
+/|WARN|upcall_cb failure: ukey installation fails/d
 /dns_resolve.*|WARN|Failed to read etc.hosts/d' | sed "${1-}" > unexpected
     if test -s unexpected; then
         echo "unexpected log lines:"; cat unexpected; status=1
