@@ -189,7 +189,8 @@ switch_crash () {
 # sanitizer reported something, or a process is left over.  SED-SCRIPT deletes
 # the lines that the test expects, e.g. '/no such device/d'.  Always expected is
 # what a busy machine causes, a client that leaves before it has read all, a
-# packet that comes while its port is being added, or is counted after that has
+# packet that comes while its port is being added or its flow removed, or is
+# counted after the port has
 # gone, and a host without /etc/hosts.
 check_logs () {
     local status=0 pid
