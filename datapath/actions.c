@@ -116,15 +116,16 @@ set_eth(struct vhost_packet *packet, const struct program_op *op)
     }
 }
 
-/* The field of 'packet' that holds its TCP or UDP checksum, or NULL if there
- * is none to keep right as addresses and ports change: the packet is neither,
- * or a later fragment, or has no UDP checksum, or somebody else will finish
+/* The field of 'packet' that holds its TCP, UDP or ICMPv6 checksum, or NULL if
+ * there is none to keep right as addresses and ports change: the packet is none
+ * of these, or a later fragment, or has no UDP checksum, or somebody else will finish
  * it. */
 static ovs_be16 *
 l4_checksum(struct vhost_packet *packet, uint8_t nw_proto)
 {
     size_t ofs = nw_proto == IPPROTO_TCP ? 16
-                 : nw_proto == IPPROTO_UDP ? 6 : 0;
+                 : nw_proto == IPPROTO_UDP ? 6
+                 : nw_proto == IPPROTO_ICMPV6 ? 2 : 0;
 
     if (!ofs || packet->l4_ofs == UINT16_MAX
         || !vhost_packet_pull(packet, packet->l4_ofs + ofs + 2)) {
@@ -182,8 +183,9 @@ set_ipv4(struct vhost_packet *packet, const struct program_op *op)
     }
     struct ip_header *nh = (struct ip_header *) (packet->head
                                                  + packet->l3_ofs);
-    ovs_be16 *l4_csum = IP_IS_FRAGMENT(nh->ip_frag_off)
-                        && nh->ip_frag_off & htons(IP_FRAG_OFF_MASK)
+    ovs_be16 *l4_csum = (IP_IS_FRAGMENT(nh->ip_frag_off)
+                         && nh->ip_frag_off & htons(IP_FRAG_OFF_MASK))
+                        || nh->ip_proto == IPPROTO_ICMPV6
                         ? NULL : l4_checksum(packet, nh->ip_proto);
 
     set_ipv4_addr(nh, &nh->ip_src, key->ipv4_src, mask->ipv4_src, l4_csum);
@@ -199,6 +201,83 @@ set_ipv4(struct vhost_packet *packet, const struct program_op *op)
     nh->ip_tos = tos;
     nh->ip_ttl = ttl;
     offload_fix_pseudo_header(packet);
+}
+
+/* The transport protocol of IPv6 'packet', all of whose headers up to the
+ * transport header are in its head; 0 if that is none because it is a later
+ * fragment.  '*routed' becomes true if its destination is not the last one. */
+static uint8_t
+ipv6_transport(const struct vhost_packet *packet, bool *routed)
+{
+    const uint8_t *nh = packet->head + packet->l3_ofs;
+    size_t ofs = packet->l3_ofs + IPV6_HEADER_LEN;
+    uint8_t proto = nh[6];
+
+    *routed = false;
+    while (ofs < packet->l4_ofs && ofs + 8 <= packet->head_len) {
+        const uint8_t *ext = packet->head + ofs;
+
+        if (proto == IPPROTO_FRAGMENT) {
+            if ((ext[2] << 8 | ext[3]) & 0xfff8) {
+                return 0;
+            }
+            ofs += 8;
+        } else {
+            *routed |= proto == IPPROTO_ROUTING && ext[3];
+            ofs += proto == IPPROTO_AH ? (ext[1] + 2) * 4 : (ext[1] + 1) * 8;
+        }
+        proto = ext[0];
+    }
+    return ofs == packet->l4_ofs ? proto : 0;
+}
+
+static void
+set_ipv6_addr(uint8_t *addr, const struct in6_addr *key,
+              const struct in6_addr *mask, ovs_be16 *l4_csum, bool udp)
+{
+    for (int i = 0; i < 4; i++) {
+        ovs_be32 *word = (ovs_be32 *) (addr + 4 * i);
+        ovs_be32 old = get_unaligned_be32(word);
+        ovs_be32 new = (old & ~mask->s6_addr32[i])
+                       | (key->s6_addr32[i] & mask->s6_addr32[i]);
+
+        if (l4_csum && new != old) {
+            update_l4_checksum32(l4_csum, udp, old, new);
+        }
+        put_unaligned_be32(word, new);
+    }
+}
+
+static void
+set_ipv6(struct vhost_packet *packet, const struct program_op *op)
+{
+    const struct ovs_key_ipv6 *key = &op->ipv6.key;
+    const struct ovs_key_ipv6 *mask = &op->ipv6.mask;
+
+    if (packet->l4_ofs == UINT16_MAX
+        || !vhost_packet_pull(packet, packet->l4_ofs)) {
+        return;
+    }
+    bool routed;
+    uint8_t proto = ipv6_transport(packet, &routed);
+    ovs_be16 *l4_csum = l4_checksum(packet, proto);
+    uint8_t *nh = packet->head + packet->l3_ofs;
+
+    set_ipv6_addr(nh + 8, &key->ipv6_src, &mask->ipv6_src, l4_csum,
+                  proto == IPPROTO_UDP);
+    set_ipv6_addr(nh + 24, &key->ipv6_dst, &mask->ipv6_dst,
+                  routed ? NULL : l4_csum, proto == IPPROTO_UDP);
+
+    ovs_be32 word = get_unaligned_be32((ovs_be32 *) nh);
+    ovs_be32 word_mask = mask->ipv6_label | htonl(mask->ipv6_tclass << 20);
+    ovs_be32 word_key = key->ipv6_label | htonl(key->ipv6_tclass << 20);
+    word = (word & ~word_mask) | (word_key & word_mask);
+    put_unaligned_be32((ovs_be32 *) nh, word);
+    nh[7] = (nh[7] & ~mask->ipv6_hlimit)
+            | (key->ipv6_hlimit & mask->ipv6_hlimit);
+    if (!routed) {
+        offload_fix_pseudo_header(packet);
+    }
 }
 
 static void
@@ -248,8 +327,16 @@ rewrite(struct vhost_packet *packet, const struct program_op *op)
         set_ipv4(packet, op);
         break;
 
+    case OP_SET_IPV6:
+        set_ipv6(packet, op);
+        break;
+
     case OP_SET_PORTS:
         set_ports(packet, op);
+        break;
+
+    case OP_SET_TUNNEL:
+        packet->user = CONST_CAST(struct tunnel_request *, op->tunnel);
         break;
 
     case OP_OUTPUT:

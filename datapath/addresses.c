@@ -481,32 +481,6 @@ flow_note_source(const struct datapath *dp, const struct flow *flow)
 
 /* --- For the daemon ------------------------------------------------------ */
 
-struct find_aux {
-    const char *name;
-    struct port *port;
-};
-
-static void
-find_in_datapath(struct datapath *dp, void *aux_)
-{
-    struct find_aux *aux = aux_;
-
-    ovs_mutex_lock(&dp->port_mutex);
-    struct port *port = shash_find_data(&dp->ports_by_name, aux->name);
-    ovs_mutex_unlock(&dp->port_mutex);
-    aux->port = port ? port : aux->port;
-}
-
-/* The port named 'name', or NULL.  Main thread. */
-static struct port *
-find_port(const char *name)
-{
-    struct find_aux aux = { name, NULL };
-
-    datapath_for_each(find_in_datapath, &aux);
-    return aux.port;
-}
-
 static bool
 same_filter(const struct rx_filter *a, const struct rx_filter *b)
 {
@@ -519,7 +493,7 @@ void
 datapath_set_rx_filter(const char *name, const struct eth_addr addrs[],
                        size_t n, bool drop_spoofed)
 {
-    struct port *port = find_port(name);
+    struct port *port = datapath_find_port(name);
     struct rx_filter *filter = NULL;
 
     if (!port) {
@@ -548,7 +522,7 @@ datapath_set_rx_filter(const char *name, const struct eth_addr addrs[],
 size_t
 datapath_get_rx_filter(const char *name)
 {
-    struct port *port = find_port(name);
+    struct port *port = datapath_find_port(name);
     const struct rx_filter *filter
         = port ? ovsrcu_get(struct rx_filter *, &port->rx_filter) : NULL;
 
@@ -558,7 +532,7 @@ datapath_get_rx_filter(const char *name)
 bool
 datapath_set_uplink(const char *name, struct uplink *uplink)
 {
-    struct port *port = find_port(name);
+    struct port *port = datapath_find_port(name);
 
     if (!port) {
         return false;

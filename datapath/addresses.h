@@ -56,14 +56,14 @@ port_allows_source(const struct port *port, struct eth_addr src)
     return !filter || !filter->drop_spoofed || rx_filter_has(filter, src);
 }
 
-/* A packet like 'flow' found no flow: if its source is new to the receive filter
- * of the port that it came in by, the guest holds it from now on.  Any thread,
- * RCU. */
+/* A packet like 'flow' found no flow: if its source is new to the receive
+ * filter of the port that it came in by, the guest holds it from now on.  Any
+ * thread, RCU. */
 void flow_note_source(const struct datapath *, const struct flow *);
 
 /* Has the filter of uplink 'port' let in 'src', and tagged frames of VLAN
- * 'vid' (0: none), since frames from there that came in by 'in' (NULL: by none)
- * are about to leave by it.  May wait for the kernel: no view of a guest's
+ * 'vid' (0: none), since frames from there that came in by 'in' (NULL: by
+ * none) are about to leave by it.  May wait for the kernel: no view of a guest's
  * memory may be held.  Returns a reference to the address, or NULL if it needs
  * none or can't be had. */
 struct uplink_address *uplink_use(const struct port *, struct eth_addr src,

@@ -54,6 +54,10 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/port-afxdp.c \
 	datapath/port-netdev.c \
 	datapath/port-netdev.h \
+	datapath/policer.c \
+	datapath/policer.h \
+	datapath/port-qos.c \
+	datapath/port-qos.h \
 	datapath/port-packet.c \
 	datapath/port-tap.c \
 	datapath/port-tunnel.c \
@@ -71,6 +75,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/transmit.c \
 	datapath/tunnel-header.c \
 	datapath/tunnel-header.h \
+	datapath/tunnel-native.c \
+	datapath/tunnel-native.h \
 	datapath/tunnel-send.c \
 	datapath/tunnel-send.h \
 	datapath/unixctl.c \

@@ -81,6 +81,17 @@ tcp_gso_type(const uint8_t *nh)
                            : VIRTIO_NET_HDR_GSO_TCPV6;
 }
 
+/* Returns true if 'packet', of the TCP, has a complete header and payload. */
+static bool
+has_tcp_payload(const struct dp_packet *packet)
+{
+    const uint8_t *th = dp_packet_l4(packet);
+    size_t len = dp_packet_l4_size(packet);
+
+    return len >= TCP_HEADER_LEN && th[12] >> 4 >= TCP_HEADER_LEN / 4
+           && (th[12] >> 4) * 4u < len;
+}
+
 /* --- One packet ------------------------------------------------------------ */
 
 /* If the checksum of 'packet', a TCP or UDP packet of 'flow', is yet to be
@@ -92,7 +103,7 @@ note_unfinished(struct dp_packet *packet, const struct flow *flow)
     size_t csum_ofs = flow->nw_proto == IPPROTO_TCP ? 16 : 6;
     size_t l4_len = dp_packet_l4_size(packet);
 
-    if (l4_len < csum_ofs + 2) {
+    if (l4_len < csum_ofs + 2 || dp_packet_l2_pad_size(packet)) {
         return;
     }
 
@@ -100,7 +111,7 @@ note_unfinished(struct dp_packet *packet, const struct flow *flow)
     uint32_t sum = pseudo_header_sum(nh, flow->nw_proto, l4_len);
 
     if (field && field == UINT16_MAX - ntohs(csum_finish(sum))) {
-        bool cut = flow->nw_proto == IPPROTO_TCP
+        bool cut = flow->nw_proto == IPPROTO_TCP && has_tcp_payload(packet)
                    && network_len(nh) > LONGEST_UNCUT;
 
         generic_request_offload(packet, csum_ofs,
@@ -125,15 +136,12 @@ static bool
 may_grow(const struct dp_packet *packet, const struct flow *flow)
 {
     const uint8_t *nh = dp_packet_l3(packet), *th = dp_packet_l4(packet);
-    size_t header_len = th - (uint8_t *) dp_packet_data(packet);
     size_t l3_header = th - nh;
 
     return (nh[0] >> 4 == 4 ? l3_header == IP_HEADER_LEN
                             : l3_header == IPV6_HEADER_LEN)
-           && nh - (uint8_t *) dp_packet_data(packet) + network_len(nh)
-              == dp_packet_size(packet)
-           && ntohs(flow->tcp_flags) == TCP_ACK
-           && header_len + (th[12] >> 4) * 4 < dp_packet_size(packet);
+           && !dp_packet_l2_pad_size(packet) && has_tcp_payload(packet)
+           && ntohs(flow->tcp_flags) == TCP_ACK;
 }
 
 /* --- Segments -------------------------------------------------------------- */
@@ -265,7 +273,6 @@ coalesce_receive(struct coalescer *c, const uint8_t *data, size_t len,
         note_unfinished(packet, &flow);
         if (total > len && flow.nw_proto == IPPROTO_TCP
             && !dp_packet_hwol_tx_l4_checksum(packet)
-            && dp_packet_l4_size(packet) >= TCP_HEADER_LEN
             && may_grow(packet, &flow) && has_valid_checksum(packet)) {
             const uint8_t *th = dp_packet_l4(packet);
 

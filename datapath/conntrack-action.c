@@ -7,6 +7,7 @@
 
 #include "conntrack.h"
 #include "conntrack-tp.h"
+#include "dp-packet.h"
 #include "flow.h"
 #include "netlink.h"
 #include "odp-netlink.h"
@@ -14,6 +15,10 @@
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(conntrack_action);
+
+/* Bytes by which FTP's gateway makes a packet longer at most: 8 with IPv4, 45
+ * with IPv6. */
+#define ALG_TAILROOM 64
 
 /* What a ct() action asks for. */
 struct ct_request {
@@ -143,6 +148,16 @@ parse_request(struct ct_request *request, const struct nlattr *ct)
         default:
             break;
         }
+    }
+}
+
+void
+conntrack_make_tailroom(struct dp_packet_batch *batch)
+{
+    struct dp_packet *packet;
+
+    DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
+        dp_packet_prealloc_tailroom(packet, ALG_TAILROOM);
     }
 }
 

@@ -132,12 +132,26 @@ datapath_set_threads(const char *cpu_mask, unsigned int n_threads)
     free(cpus);
 }
 
+/* Implements netdev_class.get_custom_stats() for kernel devices. */
+static int
+get_drops(const struct netdev *netdev, struct netdev_custom_stats *stats)
+{
+    const struct port *port = datapath_find_port(netdev_get_name(netdev));
+    struct port_counters counters = { .rx_packets = 0 };
+
+    if (port) {
+        port_get_counters(port, &counters);
+    }
+    drops_to_custom_stats(&counters, stats);
+    return 0;
+}
+
 void
 datapath_register(void)
 {
     netdev_vhost_register();
-    netdev_system_register();
-    netdev_tap_register();
+    netdev_system_register(get_drops);
+    netdev_tap_register(get_drops);
 }
 
 void

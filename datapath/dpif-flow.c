@@ -11,7 +11,9 @@
 #include "dp-packet.h"
 #include "netlink.h"
 #include "odp-util.h"
+#include "openvswitch/ofp-print.h"
 #include "openvswitch/vlog.h"
+#include "ovs-thread.h"
 #include "packets.h"
 #include "timeval.h"
 #include "util.h"
@@ -88,8 +90,7 @@ match_from_put(const struct dpif_flow_put *put, struct match *match)
         return EINVAL;
     }
     if (match->wc.masks.in_port.odp_port != ODPP_NONE) {
-        VLOG_WARN_RL(&rl, "refused a flow that does not match its in_port "
-                     "exactly");
+        VLOG_WARN_RL(&rl, "refused a flow: in_port is not an exact match");
         return EINVAL;
     }
     dpif_flow_mask_vlan(match);
@@ -167,10 +168,54 @@ flow_to_dpif(const struct megaflow *flow, struct ofpbuf *key,
     megaflow_get_stats(flow, &out->stats);
 }
 
-/* Logs, if anybody wants to see it, that a flow has been added or, if 'old' is
- * the program that it had, modified.  In the words and under the name of the
- * module that Open vSwitch's user-space datapath does it with: people know
- * `vlog/set dpif_netdev:dbg', and scripts read what comes. */
+/* What people want to see of upcalls and flows is logged in the words, and
+ * under the name of the module, that Open vSwitch's user-space datapath does it
+ * with: they know `vlog/set dpif_netdev:dbg', and scripts read what comes.
+ *
+ * Returns that module if a message is to be logged now, else NULL. */
+static const struct vlog_module *
+debug_module(struct vlog_rate_limit *rl)
+{
+    static struct ovsthread_once once = OVSTHREAD_ONCE_INITIALIZER;
+    static const struct vlog_module *module;
+
+    if (ovsthread_once_start(&once)) {
+        module = vlog_module_from_name("dpif_netdev");
+        ovsthread_once_done(&once);
+    }
+    return (module && vlog_is_enabled(module, VLL_DBG)
+            && !vlog_should_drop(module, VLL_DBG, rl) ? module : NULL);
+}
+
+/* Logs an upcall of 'type' for 'packet', which is one of 'flow'. */
+void
+dpif_flow_log_upcall(const struct datapath *dp, const struct dp_packet *packet,
+                     const struct flow *flow, enum dpif_upcall_type type)
+{
+    static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(600, 600);
+    const struct vlog_module *module = debug_module(&rl);
+
+    if (!module) {
+        return;
+    }
+
+    struct odp_flow_key_parms parms = { .flow = flow, .support = support };
+    char *contents = ofp_dp_packet_to_string(packet);
+    struct ds s = DS_EMPTY_INITIALIZER;
+    struct ofpbuf key;
+
+    ofpbuf_init(&key, 0);
+    odp_flow_key_from_flow(&parms, &key);
+    odp_flow_key_format(key.data, key.size, &s);
+    vlog(module, VLL_DBG, "%s: %s upcall:\n%s\n%s", dp->name,
+         dpif_upcall_type_to_string(type), ds_cstr(&s), contents);
+    ofpbuf_uninit(&key);
+    ds_destroy(&s);
+    free(contents);
+}
+
+/* Logs that a flow has been added or, if 'old' is the program that it had,
+ * modified. */
 void
 dpif_flow_log_change(const struct match *match, const ovs_u128 *ufid,
                      const struct program *old, const struct nlattr *actions,

@@ -29,7 +29,10 @@ void dpif_conntrack_init_class(struct dpif_class *);
  * VLAN. */
 void dpif_flow_mask_vlan(struct match *);
 
-/* Logs that a flow has been added or modified: see dpif-flow.c. */
+/* Log an upcall, and that a flow has been added or modified: see
+ * dpif-flow.c. */
+void dpif_flow_log_upcall(const struct datapath *, const struct dp_packet *,
+                          const struct flow *, enum dpif_upcall_type);
 void dpif_flow_log_change(const struct match *, const ovs_u128 *ufid,
                           const struct program *old,
                           const struct nlattr *actions, size_t actions_len);

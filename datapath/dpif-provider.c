@@ -146,6 +146,31 @@ datapath_for_each(void (*cb)(struct datapath *, void *aux), void *aux)
     ovs_mutex_unlock(&datapaths_mutex);
 }
 
+struct find_aux {
+    const char *name;
+    struct port *port;
+};
+
+static void
+find_in_datapath(struct datapath *dp, void *aux_)
+{
+    struct find_aux *aux = aux_;
+
+    ovs_mutex_lock(&dp->port_mutex);
+    struct port *port = shash_find_data(&dp->ports_by_name, aux->name);
+    ovs_mutex_unlock(&dp->port_mutex);
+    aux->port = port ? port : aux->port;
+}
+
+struct port *
+datapath_find_port(const char *name)
+{
+    struct find_aux aux = { name, NULL };
+
+    datapath_for_each(find_in_datapath, &aux);
+    return aux.port;
+}
+
 static int
 provider_enumerate(struct sset *all, const struct dpif_class *class)
 {
@@ -182,6 +207,13 @@ provider_port_open_type(const struct dpif_class *class, const char *type)
            : is_dummy(class) ? "dummy-internal" : "internal";
 }
 
+/* Returns true if 'name' is that of a datapath that libofproto makes. */
+static bool
+is_ofproto_name(const char *name)
+{
+    return !strncmp(name, "ovs-", 4);
+}
+
 static int
 provider_open(const struct dpif_class *class, const char *name, bool create,
               struct dpif **dpifp)
@@ -195,6 +227,10 @@ provider_open(const struct dpif_class *class, const char *name, bool create,
         if (create) {
             dp = datapath_create(class, name);
             shash_add(&datapaths, name, dp);
+            dp->by_hand = !is_ofproto_name(name);
+            if (dp->by_hand) {
+                ovs_refcount_ref(&dp->ref_cnt);
+            }
         }
     } else if (dp->class != class) {
         error = EINVAL;
@@ -233,12 +269,21 @@ provider_close(struct dpif *dpif)
     free(CONTAINER_OF(dpif, struct sluice_dpif, up));
 }
 
-/* The datapath goes when the last dpif closes it, destroyed or not: what is to
- * outlive the process are its ports' devices, and those say so themselves. */
+/* libofproto's datapath goes when the last dpif closes it, destroyed or not:
+ * what is to outlive the process are its ports' devices, and those say so
+ * themselves. */
 static int
 provider_destroy(struct dpif *dpif)
 {
-    dpif_datapath(dpif)->deleted = true;
+    struct datapath *dp = dpif_datapath(dpif);
+
+    ovs_mutex_lock(&datapaths_mutex);
+    if (dp->by_hand) {
+        dp->by_hand = false;
+        ovs_refcount_unref(&dp->ref_cnt);
+    }
+    ovs_mutex_unlock(&datapaths_mutex);
+    dp->deleted = true;
     return 0;
 }
 
@@ -606,9 +651,9 @@ provider_recv_set(struct dpif *dpif, bool enable)
 
 /* All handlers take from one queue. */
 static int
-provider_handlers_set(struct dpif *dpif OVS_UNUSED,
-                      uint32_t n_handlers OVS_UNUSED)
+provider_handlers_set(struct dpif *dpif, uint32_t n_handlers OVS_UNUSED)
 {
+    upcall_queue_forget_takers(dpif_datapath(dpif)->upcall_queue);
     return 0;
 }
 
@@ -617,8 +662,16 @@ provider_recv(struct dpif *dpif, uint32_t handler_id OVS_UNUSED,
               struct dpif_upcall *upcall, struct ofpbuf *buf)
 {
     struct datapath *dp = dpif_datapath(dpif);
-    struct dp_packet *packet = upcall_queue_pop(dp->upcall_queue);
 
+    /* A handler takes some packets, until there are no more or it has enough,
+     * and then deals with them: if there were no more the last time, it has
+     * done so. */
+    static __thread bool taking;
+    if (!taking) {
+        upcall_queue_done(dp->upcall_queue);
+    }
+    struct dp_packet *packet = upcall_queue_pop(dp->upcall_queue);
+    taking = packet != NULL;
     return packet ? dpif_flow_make_upcall(dp, packet, upcall, buf) : EAGAIN;
 }
 

@@ -155,3 +155,25 @@ drops_report(const char *port)
     datapath_for_each(report_kernel, &aux);
     return aux.array;
 }
+
+void
+drops_to_custom_stats(const struct port_counters *counters,
+                      struct netdev_custom_stats *stats)
+{
+    stats->counters = NULL;
+    stats->size = 0;
+    for (int i = 0; i < N_DROP_REASONS; i++) {
+        if (counters->drops[i]) {
+            if (!stats->counters) {
+                stats->counters = xcalloc(N_DROP_REASONS,
+                                          sizeof *stats->counters);
+            }
+            struct netdev_custom_counter *counter
+                = &stats->counters[stats->size++];
+
+            snprintf(counter->name, sizeof counter->name, "drop_%s",
+                     drop_reason_names[i]);
+            counter->value = counters->drops[i];
+        }
+    }
+}

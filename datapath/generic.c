@@ -18,10 +18,12 @@
 #include "csum.h"
 #include "datapath/addresses.h"
 #include "datapath/bond-map.h"
+#include "datapath/coalesce.h"
 #include "datapath/conntrack-action.h"
 #include "datapath/flow-convert.h"
 #include "datapath/meter.h"
 #include "datapath/program.h"
+#include "datapath/tunnel-native.h"
 #include "dp-packet.h"
 #include "flow.h"
 #include "netdev.h"
@@ -141,19 +143,6 @@ restore_offload(struct vhost_packet *view, const struct dp_packet *packet)
     offload_fix_pseudo_header(view);
 }
 
-/* Drops the offload request of 'packet', whose outer headers are about to go.
- * A checksum that nobody has computed yet, because the packet has not left
- * this host, is as good as a right one. */
-static void
-forget_offload(struct dp_packet *packet)
-{
-    if (dp_packet_hwol_tx_l4_checksum(packet)) {
-        *dp_packet_ol_flags_ptr(packet) &= ~(DP_PACKET_OL_TX_L4_MASK
-                                             | DP_PACKET_OL_FLOW_MARK);
-        *dp_packet_ol_flags_ptr(packet) |= DP_PACKET_OL_RX_L4_CKSUM_GOOD;
-    }
-}
-
 /* Makes 'view' a view of 'packet', whose offsets must be right. */
 static void
 view_init(struct vhost_packet *view, const struct dp_packet *packet)
@@ -184,7 +173,11 @@ output_one(struct port *port, struct dp_packet *packet,
 
     view->packet = packet;
     view_init(&view->view, packet);
-    if (flow_tnl_dst_is_set(&packet->md.tunnel)) {
+    view->tunnel.key = NULL;
+    view->tunnel.checked = dp_packet_l4_checksum_valid(packet);
+    if (view->tunnel.checked) {
+        view->view.user = &view->tunnel;
+    } else if (flow_tnl_dst_is_set(&packet->md.tunnel)) {
         view->tunnel.key = &packet->md.tunnel;
         view->tunnel.packet_type = packet->packet_type;
         view->tunnel.mark = packet->md.pkt_mark;
@@ -366,6 +359,25 @@ recirc_action(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
     recirculate(dp, batch, thread);
 }
 
+/* Sends 'batch', which it takes over and which came out of a tunnel to 'port',
+ * through the flow cache again, with TCP segments put together. */
+static void
+coalesce_batch(struct port *port, struct dp_packet_batch *batch,
+               struct dp_thread *thread)
+{
+    struct dp_packet *packet;
+
+    thread->recirc_depth++;
+    thread->coalescer->port = port;
+    DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
+        coalesce_receive(thread->coalescer, dp_packet_data(packet),
+                         dp_packet_size(packet), GENERIC_MAX_LEN,
+                         &packet->md.tunnel, packet->packet_type);
+    }
+    dp_packet_delete_batch(batch, true);
+    thread->recirc_depth--;
+}
+
 static void
 tunnel_pop(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
            odp_port_t number, struct dp_thread *thread)
@@ -379,56 +391,14 @@ tunnel_pop(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
     }
 
     struct dp_packet_batch copies;
-    struct dp_packet *packet;
 
     batch = batch_to_consume(batch, steal, &copies);
     dp_packet_batch_apply_cutlen(batch);
-
-    size_t n = dp_packet_batch_size(batch);
-    DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
-        forget_offload(packet);
-    }
-    netdev_pop_header(port->netdev, batch);
-    if (dp_packet_batch_size(batch) < n) {
-        port_drop(port, DROP_TUNNEL, n - dp_packet_batch_size(batch), thread);
-    }
-    struct port_counters *counters = &thread->counters[port->index];
-    DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
-        packet->md.in_port.odp_port = number;
-        counter_add(&counters->rx_packets, 1);
-        counter_add(&counters->rx_bytes, dp_packet_size(packet));
-    }
-    recirculate(dp, batch, thread);
-}
-
-/* Computes the outer checksum of 'packet' anew where libopenvswitch computes it
- * before it fills in lengths and sequence numbers. */
-static void
-fix_outer_checksum(struct dp_packet *packet, uint32_t tunnel_type)
-{
-    struct udp_header *udp = dp_packet_l4(packet);
-    struct gre_base_hdr *gre = dp_packet_l4(packet);
-    size_t len = dp_packet_l4_size(packet);
-
-    if (tunnel_type == OVS_VPORT_TYPE_GTPU) {
-        const struct ip_header *ip = dp_packet_l3(packet);
-        uint32_t sum = IP_VER(ip->ip_ihl_ver) == 4
-                       ? packet_csum_pseudoheader(dp_packet_l3(packet))
-                       : packet_csum_pseudoheader6(dp_packet_l3(packet));
-
-        udp->udp_csum = 0;
-        udp->udp_csum = csum_finish(csum_continue(sum, udp, len));
-        if (!udp->udp_csum) {
-            udp->udp_csum = htons(0xffff);
-        }
-    } else if ((tunnel_type == OVS_VPORT_TYPE_GRE
-                || tunnel_type == OVS_VPORT_TYPE_IP6GRE)
-               && (gre->flags & htons(GRE_CSUM | GRE_SEQ))
-                  == htons(GRE_CSUM | GRE_SEQ)) {
-        ovs_be16 *field = (ovs_be16 *) (gre + 1);
-
-        *field = 0;
-        *field = csum(gre, len);
+    tunnel_native_pop(port, batch, thread);
+    if (thread->coalescer && !thread->recirc_depth) {
+        coalesce_batch(port, batch, thread);
+    } else {
+        recirculate(dp, batch, thread);
     }
 }
 
@@ -444,18 +414,9 @@ tunnel_push(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
         return;
     }
     dp_packet_batch_apply_cutlen(batch);
-    if (!port || netdev_push_header(port->netdev, batch, data)) {
+    if (!port || tunnel_native_push(port, batch, data, thread)) {
         drop_batch(dp, batch, true, DROP_TUNNEL, thread);
         dp_packet_batch_init(batch);
-        return;
-    }
-
-    struct port_counters *counters = &thread->counters[port->index];
-    struct dp_packet *packet;
-    DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
-        fix_outer_checksum(packet, data->tnl_type);
-        counter_add(&counters->tx_packets, 1);
-        counter_add(&counters->tx_bytes, dp_packet_size(packet));
     }
 }
 
@@ -534,6 +495,7 @@ execute_action(void *aux_, struct dp_packet_batch *batch,
         return;
 
     case OVS_ACTION_ATTR_CT:
+        conntrack_make_tailroom(batch);
         conntrack_action(dp->conntrack, batch, aux->flow, a, thread->now);
         break;
 
@@ -600,6 +562,8 @@ execute_finished(struct vhost_packet *view, void *aux_)
     packet->l3_ofs = view->l3_ofs;
     packet->l4_ofs = view->l4_ofs;
     dp_packet_set_rss_hash(packet, dp_packet_get_rss_hash(aux->origin));
+    /* We have just computed it. */
+    *dp_packet_ol_flags_ptr(packet) |= DP_PACKET_OL_RX_L4_CKSUM_GOOD;
     dp_packet_batch_init_packet(&batch, packet);
     odp_execute_actions(&aux->execute, &batch, true, aux->actions,
                         aux->actions_len, execute_action);
@@ -615,16 +579,19 @@ generic_execute(struct datapath *dp, struct dp_packet_batch *batch,
     struct dp_packet *first = dp_packet_batch_is_empty(batch)
                               ? NULL : batch->packets[0];
 
-    /* A tunnel's header covers the packet's checksum and its segmentation: do
-     * both before it is pushed. */
     if (first && dp_packet_hwol_tx_l4_checksum(first)
         && dp_packet_batch_size(batch) == 1
         && need_finished_packet(actions, actions_len)) {
         struct finish_aux finish = { aux, first, actions, actions_len };
+        struct coalescer *outer = thread->coalescer;
+        struct coalescer coalescer = { .thread = thread };
         struct vhost_packet view;
 
         view_init(&view, first);
+        thread->coalescer = &coalescer;
         offload_finish(&view, execute_finished, &finish);
+        thread->coalescer = outer;
+        coalesce_flush(&coalescer);
         dp_packet_delete_batch(batch, steal);
         return;
     }

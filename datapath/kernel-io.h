@@ -46,8 +46,8 @@ void kernel_batch_prepare(struct kernel_batch *batch, unsigned int i,
  * made.  Returns false if that is no frame, or too long a one. */
 bool kernel_batch_finish(struct kernel_batch *batch, unsigned int i, size_t n);
 
-/* Puts a VLAN tag that the kernel took out of 'packet', which it received, back
- * in.  There must be KERNEL_TAG_ROOM bytes before its head. */
+/* Puts a VLAN tag that the kernel took out of 'packet', which it received,
+ * back in.  There must be KERNEL_TAG_ROOM bytes before its head. */
 void kernel_packet_push_vlan(struct vhost_packet *, ovs_be16 tpid,
                              ovs_be16 tci);
 

@@ -31,6 +31,7 @@
 
 #include "datapath/kernel/kernel.h"
 #include "datapath/link-stats.h"
+#include "datapath/port-qos.h"
 #include "netdev-linux-private.h"
 #include "netdev-provider.h"
 #include "netnsid.h"
@@ -275,9 +276,12 @@ system_dealloc(struct netdev *netdev_)
     free(netdev);
 }
 
-/* Registers the class in place of libopenvswitch's. */
+/* Registers the class in place of libopenvswitch's, with the function
+ * given. */
 void
-netdev_system_register(void)
+netdev_system_register(
+    int (*get_custom_stats)(const struct netdev *,
+                            struct netdev_custom_stats *))
 {
     struct netdev_class *class = &netdev_system_class;
     int error;
@@ -290,7 +294,9 @@ netdev_system_register(void)
     class->get_config = system_get_config;
     class->get_status = system_get_status;
     class->get_stats = netdev_system_get_stats;
+    class->get_custom_stats = get_custom_stats;
     class->update_flags = netdev_system_update_flags;
+    port_qos_init_class(class, false);
     error = netdev_register_provider(class);
     ovs_assert(!error);
 }

@@ -6,6 +6,8 @@
 #include "netdev.h"
 #include "openvswitch/compiler.h"
 
+struct netdev_custom_stats;
+
 /* How a device's frames reach us: options:xdp. */
 enum xdp_mode {
     XDP_MODE_OFF,               /* By packet sockets. */
@@ -40,6 +42,8 @@ int netdev_system_update_flags(struct netdev *, enum netdev_flags off,
                                enum netdev_flags *old_flagsp);
 struct smap;
 int netdev_system_get_status(const struct netdev *, struct smap *);
-void netdev_system_register(void);
+void netdev_system_register(
+    int (*get_custom_stats)(const struct netdev *,
+                            struct netdev_custom_stats *));
 
 #endif /* netdev-system.h */

@@ -43,6 +43,7 @@
 
 #include "datapath/closer.h"
 #include "datapath/kernel/kernel.h"
+#include "datapath/port-qos.h"
 #include "netdev-provider.h"
 #include "netlink.h"
 #include "netlink-socket.h"
@@ -476,7 +477,9 @@ tap_get_stats(const struct netdev *netdev, struct netdev_stats *stats)
 }
 
 void
-netdev_tap_register(void)
+netdev_tap_register(
+    int (*get_custom_stats)(const struct netdev *,
+                            struct netdev_custom_stats *))
 {
     static const char *const types[] = { "tap", "internal" };
     static struct netdev_class classes[ARRAY_SIZE(types)];
@@ -492,8 +495,10 @@ netdev_tap_register(void)
         class->set_config = tap_set_config;
         class->get_config = tap_get_config;
         class->get_stats = tap_get_stats;
+        class->get_custom_stats = get_custom_stats;
         class->update_flags = netdev_system_update_flags;
         class->get_status = netdev_system_get_status;
+        port_qos_init_class(class, false);
 
         /* Packets are for port-tap.c, and tc offload is for devices of
          * others. */

@@ -3,10 +3,16 @@
 #ifndef NETDEV_TAP_H
 #define NETDEV_TAP_H 1
 
+struct netdev;
+struct netdev_custom_stats;
+
 /* Registers the types "tap" and "internal" in place of libopenvswitch's.  Main
  * thread, once, after libopenvswitch's own providers have been registered (by
- * the first call of any netdev function that needs them). */
-void netdev_tap_register(void);
+ * the first call of any netdev function that needs them).  The function given
+ * is that of their netdev_class. */
+void netdev_tap_register(
+    int (*get_custom_stats)(const struct netdev *,
+                            struct netdev_custom_stats *));
 
 /* Most queues of a device: options:n_rxq. */
 #define NETDEV_TAP_MAX_QUEUES 64

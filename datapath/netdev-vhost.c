@@ -25,6 +25,7 @@
 
 #include "datapath/announce.h"
 #include "datapath/namesake.h"
+#include "datapath/port-qos.h"
 #include "datapath/private.h"
 #include "dirs.h"
 #include "netdev-provider.h"
@@ -62,9 +63,9 @@ struct netdev_vhost {
     struct namesake *namesake;      /* Or NULL. */
 };
 
-static const struct netdev_class vhostuser_class;
-static const struct netdev_class dpdkvhostuser_class;
-static const struct netdev_class dpdkvhostuserclient_class;
+static struct netdev_class vhostuser_class;
+static struct netdev_class dpdkvhostuser_class;
+static struct netdev_class dpdkvhostuserclient_class;
 
 static struct netdev_vhost *
 netdev_vhost_cast(const struct netdev *netdev)
@@ -578,18 +579,7 @@ vhost_get_custom_stats(const struct netdev *netdev_,
     }
     ovs_mutex_unlock(&netdev->mutex);
 
-    stats->counters = xcalloc(N_DROP_REASONS, sizeof *stats->counters);
-    stats->size = 0;
-    for (int i = 0; i < N_DROP_REASONS; i++) {
-        if (c.drops[i]) {
-            struct netdev_custom_counter *counter
-                = &stats->counters[stats->size++];
-
-            snprintf(counter->name, sizeof counter->name, "drop_%s",
-                     drop_reason_names[i]);
-            counter->value = c.drops[i];
-        }
-    }
+    drops_to_custom_stats(&c, stats);
     return 0;
 }
 
@@ -745,17 +735,17 @@ vhost_wait(const struct netdev_class *class OVS_UNUSED)
     .get_status = vhost_get_status,                                     \
     .update_flags = vhost_update_flags
 
-static const struct netdev_class vhostuser_class = {
+static struct netdev_class vhostuser_class = {
     .type = "vhostuser",
     VHOST_CLASS
 };
 
-static const struct netdev_class dpdkvhostuser_class = {
+static struct netdev_class dpdkvhostuser_class = {
     .type = "dpdkvhostuser",
     VHOST_CLASS
 };
 
-static const struct netdev_class dpdkvhostuserclient_class = {
+static struct netdev_class dpdkvhostuserclient_class = {
     .type = "dpdkvhostuserclient",
     VHOST_CLASS
 };
@@ -763,7 +753,12 @@ static const struct netdev_class dpdkvhostuserclient_class = {
 void
 netdev_vhost_register(void)
 {
-    netdev_register_provider(&vhostuser_class);
-    netdev_register_provider(&dpdkvhostuser_class);
-    netdev_register_provider(&dpdkvhostuserclient_class);
+    struct netdev_class *const classes[] = {
+        &vhostuser_class, &dpdkvhostuser_class, &dpdkvhostuserclient_class,
+    };
+
+    for (size_t i = 0; i < ARRAY_SIZE(classes); i++) {
+        port_qos_init_class(classes[i], true);
+        netdev_register_provider(classes[i]);
+    }
 }

@@ -2,8 +2,6 @@
 #ifndef NETDEV_VHOST_H
 #define NETDEV_VHOST_H 1
 
-#include "openvswitch/types.h"
-
 struct dp_thread;
 struct netdev;
 struct port;
@@ -20,6 +18,5 @@ void netdev_vhost_detach(struct netdev *);
  * In port-vhost.c; the thread of 'thread'. */
 unsigned int port_vhost_receive(struct port *, struct vhost_queue *,
                                 struct dp_thread *, unsigned int budget);
-
 
 #endif /* netdev-vhost.h */

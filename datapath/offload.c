@@ -397,3 +397,112 @@ offload_split(const struct vhost_packet *packet, size_t max,
 
     segment(packet, room / gso_size * gso_size, true, emit, aux);
 }
+
+/* --- Merging ---------------------------------------------------------------*/
+
+/* Length of the headers of 'packet', if it is a UDP packet that may be merged
+ * with others, else 0. */
+static size_t
+merge_header_len(const struct vhost_packet *packet)
+{
+    const struct tunnel_request *tunnel = packet->user;
+    size_t l3 = packet->l3_ofs, l4 = packet->l4_ofs;
+    size_t len = l4 + UDP_HEADER_LEN;
+
+    if (!tunnel || !tunnel->checked || packet->vnet.flags || l4 == UINT16_MAX
+        || packet->head_len < len || len > VHOST_HEAD_MAX) {
+        return 0;
+    }
+
+    const uint8_t *nh = packet->head + l3, *uh = packet->head + l4;
+    bool udp = nh[0] >> 4 == 4
+               ? l4 - l3 == IP_HEADER_LEN && nh[9] == IPPROTO_UDP
+               : l4 - l3 == IPV6_HEADER_LEN && nh[6] == IPPROTO_UDP;
+    return udp && l4 + (uh[4] << 8 | uh[5]) == packet->len ? len : 0;
+}
+
+/* Returns true if the headers of 'a' and 'b', of 'len' bytes, differ in
+ * nothing but what differs from segment to segment. */
+static bool
+merge_headers_equal(const struct vhost_packet *a, const struct vhost_packet *b,
+                    size_t len)
+{
+    const uint8_t *nh = a->head + a->l3_ofs, *nh2 = b->head + a->l3_ofs;
+    size_t l4 = a->l4_ofs;
+
+    return merge_header_len(b) == len && b->l3_ofs == a->l3_ofs
+           && !memcmp(a->head, b->head, a->l3_ofs)
+           && !memcmp(a->head + l4, b->head + l4, 4)      /* Ports. */
+           && (nh[0] >> 4 == 4
+               ? (!memcmp(nh, nh2, 2) && !memcmp(nh + 6, nh2 + 6, 4)
+                  && !memcmp(nh + 12, nh2 + 12, 8))
+               : (!memcmp(nh, nh2, 4) && !memcmp(nh + 6, nh2 + 6, 34)));
+}
+
+/* Appends the payload of 'packet', behind headers of 'header_len' bytes, to
+ * 'merged'. */
+static void
+merge_payload(struct packet_clone *merged, const struct vhost_packet *packet,
+              size_t header_len)
+{
+    struct vhost_packet *out = &merged->packet;
+
+    if (packet->head_len > header_len) {
+        merged->segs[out->n_segs++] = (struct vhost_seg) {
+            packet->head + header_len, packet->head_len - header_len
+        };
+    }
+    for (unsigned int i = 0; i < packet->n_segs; i++) {
+        merged->segs[out->n_segs++] = packet->segs[i];
+    }
+    out->len += packet->len - header_len;
+}
+
+unsigned int
+offload_merge(struct vhost_packet *const packets[], unsigned int n,
+              struct packet_clone *merged)
+{
+    const struct vhost_packet *first = packets[0];
+    struct vhost_packet *out = &merged->packet;
+    size_t header_len = merge_header_len(first);
+    unsigned int i;
+
+    if (!header_len || n < 2
+        || !merge_headers_equal(first, packets[1], header_len)
+        || packets[1]->len > first->len) {
+        return 1;
+    }
+    memcpy(out, first, offsetof(struct vhost_packet, headroom));
+    out->head = out->buf;
+    memcpy(out->head, first->head, header_len);
+    out->head_len = out->len = header_len;
+    out->segs = merged->segs;
+    out->n_segs = 0;
+    for (i = 0; i < n; i++) {
+        const struct vhost_packet *packet = packets[i];
+
+        /* All of one size, but for the last. */
+        if (i && (!merge_headers_equal(first, packet, header_len)
+                  || packets[i - 1]->len != first->len
+                  || packet->len > first->len
+                  || out->len + packet->len - out->l3_ofs > UINT16_MAX
+                  || out->n_segs + 1 + packet->n_segs > VHOST_MAX_SEGS)) {
+            break;
+        }
+        merge_payload(merged, packet, header_len);
+    }
+
+    size_t l4_len = out->len - out->l4_ofs;
+    fix_ip_header(out->head + out->l3_ofs, 0, out->len - out->l3_ofs);
+    put_be16(out->head + out->l4_ofs + 4, l4_len);
+    out->vnet = (struct virtio_net_hdr) {
+        .flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+        .gso_type = VIRTIO_NET_HDR_GSO_UDP_L4,
+        .gso_size = first->len - header_len,
+        .hdr_len = header_len,
+        .csum_start = out->l4_ofs,
+        .csum_offset = csum_offset(IPPROTO_UDP),
+    };
+    offload_fix_pseudo_header(out);
+    return i;
+}

@@ -13,12 +13,12 @@
  *
  * One system call receives one packet, in some 800 ns of our thread's time.
  * recvmmsg() takes 5 % less, for short packets; long ones are better off when
- * they are forwarded before the next arrive.  Of the ways to send, per packet of
- * 64 or 1500 bytes into a veth: sendmsg() 1.57 us, sendmmsg() 1.46 us, io_uring
- * 1.58 us, nearly all of it the kernel's way to the other end.  A ring shared with the kernel takes 20 ns, but
- * delivers full blocks or what a millisecond brought (TPACKET_V3), or has
- * slots of one size (TPACKET_V2), which must hold a GSO packet: 64 KB each,
- * for each port.
+ * they are forwarded before the next arrive.  A ring shared with the kernel
+ * takes 20 ns, but delivers full blocks or what a millisecond brought
+ * (TPACKET_V3), or has slots of one size (TPACKET_V2), which must hold a GSO
+ * packet: 64 KB each, for each port.  Of the ways to send, per packet of 64 or
+ * 1500 bytes into a veth: sendmsg() 1.57 us, sendmmsg() 1.46 us, io_uring 1.58
+ * us, nearly all of it the kernel's way to the other end.
  *
  * Frames are sent through the device's queueing discipline, not past it: that
  * is where a port's QoS is.  On devices without one (veth) it costs nothing.
@@ -191,7 +191,7 @@ count_overflow(struct packet_socket *s, struct dp_thread *thread)
 static void
 caught_up(const struct port *port, uint64_t up)
 {
-    if (port->kernel && upcall_queue_is_idle(port->dp->upcall_queue, port)) {
+    if (port->kernel && !upcall_queue_is_busy(port->dp->upcall_queue, port)) {
         kernel_port_done(port, up);
     }
 }
@@ -482,4 +482,5 @@ const struct port_class port_packet_class = {
     .open = port_packet_open,
     .close = port_packet_close,
     .send = port_packet_send,
+    .likes_merged = true,
 };

@@ -190,4 +190,5 @@ const struct port_class port_tap_class = {
     .open = port_tap_open,
     .close = port_tap_close,
     .send = port_tap_send,
+    .likes_merged = true,
 };

@@ -2,7 +2,6 @@
 #include <config.h>
 #include "datapath/private.h"
 
-#include "datapath/addresses.h"
 #include "datapath/namesake.h"
 #include "datapath/netdev-vhost.h"
 

@@ -7,6 +7,7 @@
 #include "datapath/addresses.h"
 #include "datapath/netdev-system.h"
 #include "datapath/kernel/kernel.h"
+#include "datapath/port-qos.h"
 #include "netdev.h"
 #include "netdev-provider.h"
 #include "netdev-vport.h"
@@ -118,6 +119,7 @@ dp_port_create(struct datapath *dp, struct netdev *netdev, const char *name,
     port->name = xstrdup(name);
     port->type = xstrdup(netdev_get_type(netdev));
     port->class = port_class_for(dp, netdev);
+    port_qos_attach(port);
 
     if (port->class) {
         char *err = NULL;
@@ -160,6 +162,7 @@ dp_port_destroy(struct port *port)
         port->class->close(port);
     }
     port_addresses_destroy(port);
+    port_qos_detach(port);
     netdev_close(port->netdev);
     ovsrcu_postpone(port_free, port);
 }

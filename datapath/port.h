@@ -14,6 +14,7 @@
 #define PORT_H 1
 
 #include "odp-util.h"
+#include "openvswitch/hmap.h"
 #include "openvswitch/types.h"
 #include "ovs-rcu.h"
 #include "vhost/vhost.h"
@@ -22,6 +23,7 @@ struct datapath;
 struct dp_thread;
 struct namesake;
 struct netdev;
+struct policer;
 struct port;
 struct rx_filter;
 struct uplink;
@@ -46,6 +48,9 @@ struct port_class {
     void (*send)(struct port *, struct vhost_packet *const packets[],
                  unsigned int n, struct dp_thread *);
 
+    /* A packet made of many costs 'send' as much as one of them does. */
+    bool likes_merged;
+
     /* What 'send' takes at the moment, in the form of port->offloads; NULL
      * where that member says it for good.  Any thread, online. */
     uint64_t (*get_offloads)(const struct port *);
@@ -60,7 +65,9 @@ struct port_class {
     DROP(NOT_RUNNING, "not_running")     /* No guest behind the port. */ \
     DROP(KERNEL_FULL, "kernel_full")     /* Kernel queue is full. */    \
     DROP(SEND_ERROR, "send_error")       /* Kernel refused it. */       \
+    DROP(EGRESS_POLICING, "egress_policing") /* Beyond its rate. */     \
     DROP(TOO_LONG, "too_long")           /* Exceeds the port's MTU. */  \
+    DROP(POLICING, "ingress_policing")   /* Beyond its rate. */         \
     DROP(RX_QUEUE, "rx_queue_full")      /* We took it too slowly. */   \
     DROP(UNPARSED, "unparsed")           /* Headers beyond our limit. */ \
     DROP(BAD_OFFLOAD, "bad_offload")     /* Impossible offload request. */ \
@@ -104,6 +111,10 @@ struct port {
                                  * VIRTIO_NET_F_GUEST_{CSUM,TSO4,TSO6,ECN,USO4,
                                  * USO6}, if the class has no
                                  * 'get_offloads'. */
+    OVSRCU_TYPE(struct policer *) ingress; /* NULL if there is no limit to what
+                                            * it receives... */
+    OVSRCU_TYPE(struct policer *) egress; /* ...or sends: port-qos.c. */
+    struct hmap_node qos_node;  /* port-qos.c's. */
     uint8_t miss_share;         /* Of the packets received lately, how many
                                  * found no flow, in 1/256; a mean that grows
                                  * and falls by 1/8 per batch.  Atomic. */

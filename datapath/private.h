@@ -31,10 +31,12 @@
 
 #include <time.h>
 
+struct coalescer;
 struct conntrack;
 struct dp_packet;
 struct dp_packet_batch;
 struct meter_table;
+struct netdev_custom_stats;
 struct program_op;
 struct seq;
 
@@ -52,6 +54,7 @@ struct seq;
 #define DP_MAX_OUTPUTS 64           /* Outputs that a batch collects for. */
 #define DP_MAX_CLONES 64            /* Rewritten copies of views in a batch. */
 #define DP_MAX_VIEWS 64             /* dp_packets collected for output. */
+#define DP_MAX_MERGED (VHOST_BATCH / 2) /* Packets made of several. */
 #define DP_MAX_RECIRC_DEPTH 6       /* As OVS's own user-space datapath. */
 
 /* --- A datapath ------------------------------------------------------------
@@ -67,7 +70,10 @@ struct port_array {
 struct datapath {
     const struct dpif_class *class;
     char *name;
-    struct ovs_refcount ref_cnt;    /* Open dpifs. */
+    struct ovs_refcount ref_cnt;    /* Open dpifs... */
+    bool by_hand;                   /* ...and one more, until it is deleted by
+                                     * the command that made it, dpctl/add-dp
+                                     * and del-dp. */
 
     struct ovs_mutex port_mutex;    /* For changes of the ports. */
     OVSRCU_TYPE(struct port_array *) ports;
@@ -139,6 +145,9 @@ bool datapath_is_exiting(void);
 /* Calls 'cb' for every datapath.  Main thread. */
 void datapath_for_each(void (*cb)(struct datapath *, void *aux), void *aux);
 
+/* The port named 'name' of any datapath, or NULL.  Main thread. */
+struct port *datapath_find_port(const char *name);
+
 /* --- A thread's context ---------------------------------------------------*/
 
 /* A rewritten copy of a view's head; the rest is the original's. */
@@ -180,10 +189,13 @@ struct deferred {
     size_t ofs;                     /* ...from this byte of its actions on. */
 };
 
-/* What a packet brings to a tunnel port besides itself: vhost_packet.user
- * points to it, if that isn't NULL. */
+/* What is known of a packet besides itself: vhost_packet.user points to it, if
+ * that isn't NULL. */
 struct tunnel_request {
-    const struct flow_tnl *key;     /* Where to, and what its header says. */
+    bool checked;                   /* Its transport checksum is known to be
+                                     * right: it was computed here. */
+    const struct flow_tnl *key;     /* For a tunnel port, if not NULL: where
+                                     * to, and what the header is to say. */
     ovs_be32 packet_type;           /* PT_ETH or another PACKET_TYPE(). */
     uint32_t mark;                  /* Of the outer packet. */
 };
@@ -224,6 +236,10 @@ struct dp_thread {
     struct packet_clone *clones;    /* DP_MAX_CLONES elements. */
     unsigned int n_views;
     struct generic_view *views;     /* DP_MAX_VIEWS elements. */
+    struct packet_clone *merged;    /* DP_MAX_MERGED elements. */
+
+    struct coalescer *coalescer;    /* For packets that leave a tunnel, if they
+                                     * came as one. */
 
     struct microflow_cache *cache;  /* Only with the fast path... */
     struct dp_packet *stand_ins;    /* ...as these: VHOST_BATCH of them, for
@@ -355,6 +371,14 @@ void offload_finish(const struct vhost_packet *,
 void offload_split(const struct vhost_packet *, size_t max,
                    void (*emit)(struct vhost_packet *, void *aux), void *aux);
 
+/* Makes one packet, in 'merged', of as many as possible of the 'n' in
+ * 'packets', beginning with the first: UDP packets, a tunnel's outer ones, to
+ * be cut apart again behind a port that takes UDP segmentation.  Their
+ * checksums, even of those without, will be computed anew, so they have to be
+ * known to be right.  Returns their number, 1 if there is nothing to merge. */
+unsigned int offload_merge(struct vhost_packet *const packets[],
+                           unsigned int n, struct packet_clone *merged);
+
 /* What 'port' takes at the moment, a mask like port.offloads. */
 static inline uint64_t
 port_offloads(const struct port *port)
@@ -411,8 +435,9 @@ symmetric_hash(uint64_t src, uint64_t dst, uint16_t tp_src, uint16_t tp_dst,
 /* --- generic.c, upcall.c -----------------------------------------------------*/
 
 /* Longest packet that a dp_packet, which counts its allocation in 16 bits,
- * holds together with its headroom. */
-#define GENERIC_MAX_LEN (UINT16_MAX - 192)
+ * holds together with its headroom and with what actions, application layer
+ * gateways above all, make it longer by. */
+#define GENERIC_MAX_LEN (UINT16_MAX - 1024)
 
 /* Makes a dp_packet of the view 'packet', of at most GENERIC_MAX_LEN bytes,
  * which 'in' received.  Its offload request travels along.  The caller owns
@@ -501,6 +526,11 @@ unsigned int port_index_end(void);
 
 struct drop_ring *drop_ring_create(void);
 void drop_ring_destroy(struct drop_ring *);
+
+/* Stores what was dropped, by reason, in '*stats', which the caller must
+ * free. */
+void drops_to_custom_stats(const struct port_counters *,
+                           struct netdev_custom_stats *stats);
 
 /* A JSON array of the last drops at 'port' (NULL: at any). */
 struct json *drops_report(const char *port);

@@ -6,16 +6,45 @@
 #include <string.h>
 
 #include "datapath/addresses.h"
+#include "datapath/private.h"
 #include "netlink.h"
 #include "odp-util.h"
 #include "packets.h"
 #include "util.h"
 
-/* Stores in 'op' the rewriting of one header, given as a nested OVS_KEY_ATTR_*
- * attribute 'a' that holds a value and, if 'masked', a mask behind it.
- * Returns false if the fast path can't do it. */
+/* A tunnel that a program sends to. */
+struct program_tunnel {
+    struct program_tunnel *next;
+    struct tunnel_request request;
+    struct flow_tnl key;
+};
+
+/* Compiles "set(tunnel)" with attribute 'a' into 'op' of 'program'. */
 static bool
-compile_set(struct program_op *op, const struct nlattr *a, bool masked)
+compile_tunnel(struct program *program, struct program_op *op,
+               const struct nlattr *a)
+{
+    struct program_tunnel *tunnel = xzalloc(sizeof *tunnel);
+
+    if (odp_tun_key_from_attr(a, &tunnel->key, NULL) == ODP_FIT_ERROR) {
+        free(tunnel);
+        return false;
+    }
+    tunnel->request.key = &tunnel->key;
+    tunnel->request.packet_type = htonl(PT_ETH);
+    tunnel->next = program->tunnels;
+    program->tunnels = tunnel;
+    op->type = OP_SET_TUNNEL;
+    op->tunnel = &tunnel->request;
+    return true;
+}
+
+/* Stores in 'op' of 'program' the rewriting of one header, given as a nested
+ * OVS_KEY_ATTR_* attribute 'a' that holds a value and, if 'masked', a mask
+ * behind it.  Returns false if the fast path can't do it. */
+static bool
+compile_set(struct program *program, struct program_op *op,
+            const struct nlattr *a, bool masked)
 {
     const void *key = nl_attr_get(a);
 
@@ -42,6 +71,10 @@ compile_set(struct program_op *op, const struct nlattr *a, bool masked)
         COMPILE_SET(OP_SET_IPV4, ipv4, struct ovs_key_ipv4);
         return true;
 
+    case OVS_KEY_ATTR_IPV6:
+        COMPILE_SET(OP_SET_IPV6, ipv6, struct ovs_key_ipv6);
+        return true;
+
     case OVS_KEY_ATTR_TCP:
     case OVS_KEY_ATTR_UDP: {
         /* struct ovs_key_tcp and struct ovs_key_udp are alike. */
@@ -58,16 +91,20 @@ compile_set(struct program_op *op, const struct nlattr *a, bool masked)
         return true;
     }
 
+    case OVS_KEY_ATTR_TUNNEL:
+        return !masked && compile_tunnel(program, op, a);
+
     default:
         return false;
     }
 #undef COMPILE_SET
 }
 
-/* Compiles action 'a' into 'op'.  Returns false if the fast path can't do
+/* Compiles action 'a' into 'op' of 'program'.  Returns false if the fast path can't do
  * it. */
 static bool
-compile_action(struct program_op *op, const struct nlattr *a)
+compile_action(struct program *program, struct program_op *op,
+               const struct nlattr *a)
 {
     switch ((enum ovs_action_attr) nl_attr_type(a)) {
     case OVS_ACTION_ATTR_OUTPUT:
@@ -103,10 +140,10 @@ compile_action(struct program_op *op, const struct nlattr *a)
         return true;
 
     case OVS_ACTION_ATTR_SET:
-        return compile_set(op, nl_attr_get(a), false);
+        return compile_set(program, op, nl_attr_get(a), false);
 
     case OVS_ACTION_ATTR_SET_MASKED:
-        return compile_set(op, nl_attr_get(a), true);
+        return compile_set(program, op, nl_attr_get(a), true);
 
     default:
         return false;
@@ -161,7 +198,7 @@ program_create(const struct nlattr *actions, size_t actions_len)
     NL_ATTR_FOR_EACH_UNSAFE (a, left, actions, actions_len) {
         struct program_op *op = &program->ops[program->n_ops];
 
-        if (!compile_action(op, a)) {
+        if (!compile_action(program, op, a)) {
             program->generic = true;
             break;
         }
@@ -186,6 +223,12 @@ program_destroy(struct program *program)
             uplink_address_unuse(program->addresses[i]);
         }
         free(program->addresses);
+        while (program->tunnels) {
+            struct program_tunnel *next = program->tunnels->next;
+
+            free(program->tunnels);
+            program->tunnels = next;
+        }
         free(program->actions);
         free(program);
     }

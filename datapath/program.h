@@ -16,6 +16,8 @@
 #include "openvswitch/types.h"
 
 struct nlattr;
+struct program_tunnel;
+struct tunnel_request;
 struct uplink_address;
 
 enum program_op_type {
@@ -24,7 +26,9 @@ enum program_op_type {
     OP_POP_VLAN,                /* Pop the outermost VLAN tag. */
     OP_SET_ETH,                 /* Rewrite Ethernet addresses... */
     OP_SET_IPV4,                /* ...IPv4 fields... */
+    OP_SET_IPV6,                /* ...IPv6 fields... */
     OP_SET_PORTS,               /* ...TCP, UDP ports. */
+    OP_SET_TUNNEL,              /* The next output enters 'tunnel'. */
     OP_FILTERED,                /* Count: some output was left out. */
     OP_CT,                      /* Track the connection, as the action that
                                  * begins 'attr_ofs' bytes into the list says. */
@@ -49,10 +53,14 @@ struct program_op {
             struct ovs_key_ipv4 key, mask;
         } ipv4;
         struct {
+            struct ovs_key_ipv6 key, mask;
+        } ipv6;
+        struct {
             ovs_be16 src, src_mask;
             ovs_be16 dst, dst_mask;
             uint8_t nw_proto;   /* IPPROTO_TCP or IPPROTO_UDP. */
         } ports;
+        const struct tunnel_request *tunnel; /* The program's. */
         uint32_t attr_ofs;
         uint32_t recirc_id;
         bool alone;             /* OP_FILTERED: there is nothing else. */
@@ -70,6 +78,8 @@ struct program {
     struct eth_addr dst_mask;   /* bits of the addresses in common. */
     unsigned int n_addresses;   /* References that it holds. */
     struct uplink_address **addresses;
+
+    struct program_tunnel *tunnels; /* Of OP_SET_TUNNEL; a list. */
 
     bool tracks;                /* It has OP_CT, OP_CT_CLEAR or OP_RECIRC: see
                                  * tracked.c. */

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "datapath/addresses.h"
+#include "datapath/policer.h"
 #include "datapath/program.h"
 #include "dp-packet.h"
 #include "flow.h"
@@ -79,7 +80,8 @@ key_hash(const struct flow_key *key, unsigned int blocks)
 static enum parse_result
 parse(struct port *port, struct vhost_packet *packet, struct flow_key *key,
       struct flow_parse *parsed, const struct flow_key *last,
-      const struct flow_parse *last_parsed, struct dp_thread *thread)
+      const struct flow_parse *last_parsed, uint32_t last_hash,
+      struct dp_thread *thread)
 {
     packet->user = NULL;
     if (OVS_UNLIKELY(!parse_packet(port, packet, key, parsed))) {
@@ -93,7 +95,7 @@ parse(struct port *port, struct vhost_packet *packet, struct flow_key *key,
     if (last && parsed->blocks == FLOW_KEY_L2_L4
         && last_parsed->blocks == FLOW_KEY_L2_L4
         && !memcmp(key, last, 64)) {
-        packet->hash = packet[-1].hash;
+        packet->hash = last_hash;
         return PARSED_SAME;
     }
     packet->hash = key_hash(key, parsed->blocks);
@@ -144,7 +146,8 @@ put_aside(struct port *port, struct vhost_packet *packet,
 {
     struct put_aside_aux aux = { port, stand_in, program, thread };
 
-    if (!program && !port_allows_source(port, source_address(packet))) {
+    if (!program && !stand_in
+        && !port_allows_source(port, source_address(packet))) {
         port_drop_packet(port, DROP_SPOOFED, packet, thread);
     } else if (OVS_LIKELY(packet->len <= GENERIC_MAX_LEN)) {
         put_aside__(packet, &aux);
@@ -228,20 +231,30 @@ receive_batch(struct port *port, struct vhost_packet packets[],
     uint64_t bytes = 0;
 
     /* Parse. */
+    struct policer *policer = ovsrcu_get(struct policer *, &port->ingress);
+    long long int now = OVS_UNLIKELY(policer) ? time_usec() : 0;
     const struct flow_key *last = NULL;
     const struct flow_parse *last_parsed = NULL;
+    uint32_t last_hash = 0;
     for (unsigned int i = 0; i < n; i++) {
         struct flow_key *key = &thread->keys[i];
         struct flow_parse *parsed = &thread->parsed[i];
 
         bytes += packets[i].len;
+        if (OVS_UNLIKELY(policer)
+            && !policer_admit(policer, packets[i].len, now)) {
+            port_drop_packet(port, DROP_POLICING, &packets[i], thread);
+            results[i] = PARSED_BAD;
+            continue;
+        }
         results[i] = parse(port, &packets[i], key, parsed, last, last_parsed,
-                           thread);
+                           last_hash, thread);
         if (results[i] == PARSED) {
             hashes[i] = microflow_hash(key, parsed->blocks);
             __builtin_prefetch(microflow_line(thread->cache, hashes[i]));
             last = key;
             last_parsed = parsed;
+            last_hash = packets[i].hash;
         }
     }
     struct port_counters *counters = &thread->counters[port->index];

@@ -60,6 +60,8 @@ dp_thread_create(bool service)
     thread->clones = xmalloc_cacheline(DP_MAX_CLONES
                                        * sizeof *thread->clones);
     thread->views = xmalloc_cacheline(DP_MAX_VIEWS * sizeof *thread->views);
+    thread->merged = xmalloc_cacheline(DP_MAX_MERGED
+                                       * sizeof *thread->merged);
     thread->counters = reserve_counters();
     thread->drops = drop_ring_create();
     thread->stats = megaflow_stats_create();
@@ -116,6 +118,7 @@ dp_thread_destroy(struct dp_thread *thread)
     free(thread->output_slot);
     free_cacheline(thread->clones);
     free_cacheline(thread->views);
+    free_cacheline(thread->merged);
     free_cacheline(thread);
 }
 

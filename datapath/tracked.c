@@ -369,7 +369,9 @@ run(const struct program *program, struct port *in, struct group *group,
         case OP_POP_VLAN:
         case OP_SET_ETH:
         case OP_SET_IPV4:
+        case OP_SET_IPV6:
         case OP_SET_PORTS:
+        case OP_SET_TUNNEL:
         default:
             for (unsigned int j = 0; j < group->n; j++) {
                 program_run_op(op, in, group->packets[j], thread);

@@ -7,21 +7,88 @@
 #include <config.h>
 #include "datapath/private.h"
 
+#include "datapath/policer.h"
 #include "dp-packet.h"
+#include "packets.h"
+#include "timeval.h"
 #include "util.h"
+
+/* Returns true if packets for 'port' that begin with 'packet' may become fewer
+ * by merging. */
+static bool
+may_merge(const struct port *port, const struct vhost_packet *packet)
+{
+    const struct tunnel_request *tunnel = packet->user;
+    const uint64_t uso = (UINT64_C(1) << VIRTIO_NET_F_GUEST_USO4
+                          | UINT64_C(1) << VIRTIO_NET_F_GUEST_USO6);
+
+    return port->class->likes_merged && tunnel && tunnel->checked
+           && (port_offloads(port) & uso) == uso;
+}
+
+/* Merges what it can of the packets of 'output'. */
+static void
+merge(struct output *output, struct dp_thread *thread)
+{
+    unsigned int n = 0, n_merged = 0;
+
+    for (unsigned int i = 0; i < output->n; ) {
+        struct packet_clone *merged = &thread->merged[n_merged];
+        unsigned int done = offload_merge(&output->packets[i], output->n - i,
+                                          merged);
+
+        if (done > 1) {
+            output->packets[n++] = &merged->packet;
+            n_merged++;
+        } else {
+            output->packets[n++] = output->packets[i];
+        }
+        i += done;
+    }
+    output->n = n;
+}
+
+/* Drops those packets of 'output' that 'policer' doesn't admit. */
+static void
+police(struct output *output, struct policer *policer,
+       struct dp_thread *thread)
+{
+    long long int now = time_usec();
+    unsigned int n = 0;
+
+    for (unsigned int i = 0; i < output->n; i++) {
+        struct vhost_packet *packet = output->packets[i];
+
+        /* Rates are those of IP packets. */
+        if (policer_admit(policer, packet->len - ETH_HEADER_LEN, now)) {
+            output->packets[n++] = packet;
+        } else {
+            port_drop_packet(output->port, DROP_EGRESS_POLICING, packet,
+                             thread);
+        }
+    }
+    output->n = n;
+}
 
 static void
 output_send(struct output *output, struct dp_thread *thread)
 {
     struct port *port = output->port;
     struct port_counters *counters = &thread->counters[port->index];
+    struct policer *policer = ovsrcu_get(struct policer *, &port->egress);
     uint64_t bytes = 0;
 
+    if (OVS_UNLIKELY(policer)) {
+        police(output, policer, thread);
+    }
     for (unsigned int i = 0; i < output->n; i++) {
         bytes += output->packets[i]->len;
     }
     counter_add(&counters->tx_packets, output->n);
     counter_add(&counters->tx_bytes, bytes);
+    if (output->n > 1 && may_merge(port, output->packets[0])) {
+        merge(output, thread);
+    }
     port->class->send(port, output->packets, output->n, thread);
     output->n = 0;
 }

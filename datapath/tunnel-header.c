@@ -247,7 +247,7 @@ gtpu_write(const struct tunnel_format *format, const struct flow_tnl *key,
 {
     size_t opt_len = format->seq ? GTPU_OPT_LEN : 0;
 
-    if (packet_type == htonl(PT_ETH)) {
+    if (packet_type != htonl(PT_IPV4) && packet_type != htonl(PT_IPV6)) {
         return 0;
     }
     header[0] = ((key->gtpu_flags ? key->gtpu_flags : GTPU_FLAGS_DEFAULT)

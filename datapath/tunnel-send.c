@@ -439,8 +439,9 @@ tunnel_send(struct port *port, const struct tunnel_format *format,
     train->len = 0;
     for (unsigned int i = 0; i < n; i++) {
         struct vhost_packet *packet = packets[i];
+        const struct tunnel_request *request = packet->user;
 
-        if (!packet->user) {
+        if (!request || !request->key) {
             port_drop_packet(port, DROP_SEND_ERROR, packet, thread);
         } else if (packet->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM) {
             offload_finish(packet, train_append, train);

@@ -3,9 +3,9 @@
  * A service thread makes upcalls by itself as long as they take a small part of
  * its time, or nobody else wants it.  Beyond that, what finds no flow waits
  * here, and is taken by the service thread when it has time again, or by
- * libofproto's handler threads when it will have none or has too much.  (Not by
- * both as a rule: if two packets of one flow make upcalls at the same time,
- * libofproto logs a warning.)  Each port has a short queue of its own and they
+ * libofproto's handler threads when it will have none.  One thread at a time
+ * takes a port's packets: two packets of one flow whose upcalls overlap would
+ * change places, and libofproto warns about them.  Each port has a short queue of its own and they
  * take turns, so a port that is scanned delays its own new flows and nobody
  * else's.
  *
@@ -14,28 +14,32 @@
 #include <config.h>
 #include "datapath/upcall-queue.h"
 
+#include <limits.h>
+
 #include "datapath/private.h"
 #include "dp-packet.h"
 #include "openvswitch/poll-loop.h"
+#include "ovs-thread.h"
 #include "seq.h"
-#include "timeval.h"
 #include "util.h"
-
-/* A packet that was taken so long ago is on its way. */
-#define SETTLE_MSEC 20
 
 /* The packets of a port, in a ring. */
 struct port_queue {
     struct ovs_list node;           /* In upcall_queue.turns if it has any. */
+    struct ovs_list taken_node;     /* In upcall_queue.taken if it has 'taker'. */
+    unsigned int taker;             /* ovsthread_id_self() of who deals with its
+                                     * packets, NOBODY if nobody does. */
     unsigned int first, n;
-    atomic_llong last_pop;          /* time_msec(). */
     struct dp_packet *packets[UPCALL_QUEUE_LIMIT];
 };
+
+#define NOBODY UINT_MAX
 
 struct upcall_queue {
     struct ovs_mutex mutex;
     bool enabled;
     struct ovs_list turns;          /* Of port_queues: the first is next. */
+    struct ovs_list taken;          /* Of those that somebody deals with. */
     struct seq *seq;                /* Changes when handlers are wanted. */
 
     /* By port index: NULL for a port that never had to wait. */
@@ -49,6 +53,7 @@ upcall_queue_create(void)
 
     ovs_mutex_init(&queue->mutex);
     ovs_list_init(&queue->turns);
+    ovs_list_init(&queue->taken);
     queue->seq = seq_create();
     return queue;
 }
@@ -87,28 +92,27 @@ upcall_queue_len(const struct upcall_queue *queue, const struct port *port)
 }
 
 bool
-upcall_queue_is_idle(const struct upcall_queue *queue,
-                     const struct port *port)
+upcall_queue_is_busy(const struct upcall_queue *queue, const struct port *port)
 {
     const struct port_queue *pq
         = atomic_load_explicit(&queue->ports[port->index],
                                memory_order_acquire);
 
-    return !pq || (!__atomic_load_n(&pq->n, __ATOMIC_RELAXED)
-                   && time_msec() - atomic_load(&pq->last_pop)
-                      > SETTLE_MSEC);
+    return pq && (__atomic_load_n(&pq->n, __ATOMIC_RELAXED)
+                  || __atomic_load_n(&pq->taker, __ATOMIC_RELAXED) != NOBODY);
 }
 
 bool
 upcall_queue_push(struct upcall_queue *queue, const struct port *port,
                   struct dp_packet *packet)
 {
-    bool ok = false, many = false;
+    bool ok = false;
 
     ovs_mutex_lock(&queue->mutex);
     struct port_queue *pq = queue->ports[port->index];
     if (!pq) {
         pq = xzalloc(sizeof *pq);
+        pq->taker = NOBODY;
         atomic_store_explicit(&queue->ports[port->index], pq,
                               memory_order_release);
     }
@@ -120,13 +124,9 @@ upcall_queue_push(struct upcall_queue *queue, const struct port *port,
         packet->md.conn = NULL;
         pq->packets[(pq->first + pq->n) % UPCALL_QUEUE_LIMIT] = packet;
         __atomic_store_n(&pq->n, pq->n + 1, __ATOMIC_RELAXED);
-        many = pq->n == UPCALL_QUEUE_LIMIT / 2;
         ok = true;
     }
     ovs_mutex_unlock(&queue->mutex);
-    if (many) {
-        upcall_queue_kick(queue);
-    }
     return ok;
 }
 
@@ -143,9 +143,24 @@ port_queue_pop(struct port_queue *pq)
     struct dp_packet *packet = pq->packets[pq->first];
 
     pq->first = (pq->first + 1) % UPCALL_QUEUE_LIMIT;
-    atomic_store(&pq->last_pop, time_msec());
     __atomic_store_n(&pq->n, pq->n - 1, __ATOMIC_RELAXED);
     return packet;
+}
+
+/* The first port queue in turn that the calling thread may take from. */
+static struct port_queue *
+first_eligible(const struct upcall_queue *queue)
+    OVS_REQUIRES(queue->mutex)
+{
+    unsigned int self = ovsthread_id_self();
+    struct port_queue *pq;
+
+    LIST_FOR_EACH (pq, node, &queue->turns) {
+        if (pq->taker == NOBODY || pq->taker == self) {
+            return pq;
+        }
+    }
+    return NULL;
 }
 
 struct dp_packet *
@@ -154,11 +169,15 @@ upcall_queue_pop(struct upcall_queue *queue)
     struct dp_packet *packet = NULL;
 
     ovs_mutex_lock(&queue->mutex);
-    if (!ovs_list_is_empty(&queue->turns)) {
-        struct port_queue *pq = CONTAINER_OF(
-            ovs_list_pop_front(&queue->turns), struct port_queue, node);
-
+    struct port_queue *pq = first_eligible(queue);
+    if (pq) {
+        if (pq->taker == NOBODY) {
+            __atomic_store_n(&pq->taker, ovsthread_id_self(),
+                             __ATOMIC_RELAXED);
+            ovs_list_push_back(&queue->taken, &pq->taken_node);
+        }
         packet = port_queue_pop(pq);
+        ovs_list_remove(&pq->node);
         if (pq->n) {
             ovs_list_push_back(&queue->turns, &pq->node);
         }
@@ -167,13 +186,41 @@ upcall_queue_pop(struct upcall_queue *queue)
     return packet;
 }
 
+static void
+release(struct upcall_queue *queue, bool everybodys)
+{
+    unsigned int self = ovsthread_id_self();
+    struct port_queue *pq;
+
+    ovs_mutex_lock(&queue->mutex);
+    LIST_FOR_EACH_SAFE (pq, taken_node, &queue->taken) {
+        if (everybodys || pq->taker == self) {
+            __atomic_store_n(&pq->taker, NOBODY, __ATOMIC_RELAXED);
+            ovs_list_remove(&pq->taken_node);
+        }
+    }
+    ovs_mutex_unlock(&queue->mutex);
+}
+
+void
+upcall_queue_done(struct upcall_queue *queue)
+{
+    release(queue, false);
+}
+
+void
+upcall_queue_forget_takers(struct upcall_queue *queue)
+{
+    release(queue, true);
+}
+
 void
 upcall_queue_wait(struct upcall_queue *queue)
 {
     uint64_t seq = seq_read(queue->seq);
 
     ovs_mutex_lock(&queue->mutex);
-    if (!ovs_list_is_empty(&queue->turns)) {
+    if (first_eligible(queue)) {
         poll_immediate_wake();
     } else {
         seq_wait(queue->seq, seq);
@@ -181,14 +228,28 @@ upcall_queue_wait(struct upcall_queue *queue)
     ovs_mutex_unlock(&queue->mutex);
 }
 
+/* Throws away what 'pq' has. */
+static void
+port_queue_purge(struct port_queue *pq)
+{
+    if (pq->n) {
+        ovs_list_remove(&pq->node);
+        while (pq->n) {
+            dp_packet_delete(port_queue_pop(pq));
+        }
+    }
+}
+
 void
 upcall_queue_purge(struct upcall_queue *queue)
 {
-    struct dp_packet *packet;
+    struct port_queue *pq;
 
-    while ((packet = upcall_queue_pop(queue)) != NULL) {
-        dp_packet_delete(packet);
+    ovs_mutex_lock(&queue->mutex);
+    LIST_FOR_EACH_SAFE (pq, node, &queue->turns) {
+        port_queue_purge(pq);
     }
+    ovs_mutex_unlock(&queue->mutex);
 }
 
 void
@@ -196,11 +257,8 @@ upcall_queue_purge_port(struct upcall_queue *queue, const struct port *port)
 {
     ovs_mutex_lock(&queue->mutex);
     struct port_queue *pq = queue->ports[port->index];
-    if (pq && pq->n) {
-        ovs_list_remove(&pq->node);
-        while (pq->n) {
-            dp_packet_delete(port_queue_pop(pq));
-        }
+    if (pq) {
+        port_queue_purge(pq);
     }
     ovs_mutex_unlock(&queue->mutex);
 }

@@ -18,20 +18,18 @@ void upcall_queue_enable(struct upcall_queue *, bool enable);
 
 #define UPCALL_QUEUE_LIMIT 256     /* Packets of a port that may wait. */
 
-/* Returns how many packets that came in by 'port' are waiting.  If any are,
- * further ones have to wait behind them.  Any thread. */
+/* Returns how many packets that came in by 'port' are waiting.  Any thread. */
 unsigned int upcall_queue_len(const struct upcall_queue *,
                               const struct port *);
 
-/* Returns true if no packet that came in by 'port' is waiting or has been taken
- * so recently that whoever took it may still be dealing with it.  Any
- * thread. */
-bool upcall_queue_is_idle(const struct upcall_queue *, const struct port *);
+/* Returns true if some are waiting, or being dealt with by who took them: then
+ * further ones have to wait behind them.  Any thread. */
+bool upcall_queue_is_busy(const struct upcall_queue *, const struct port *);
 
 /* Appends 'packet', which came in by 'port' and found no flow.  Takes it over
  * if it returns true; returns false if the port has its share of the queue
- * waiting already, or nobody takes upcalls.  Handlers learn of it when half
- * the share is waiting, or by upcall_queue_kick().  Any thread. */
+ * waiting already, or nobody takes upcalls.  Handlers learn of it only by
+ * upcall_queue_kick().  Any thread. */
 bool upcall_queue_push(struct upcall_queue *, const struct port *port,
                        struct dp_packet *packet);
 
@@ -39,10 +37,16 @@ bool upcall_queue_push(struct upcall_queue *, const struct port *port,
 void upcall_queue_kick(struct upcall_queue *);
 
 /* Takes the next packet, which the caller must free, or NULL: the ports take
- * turns.  Any thread. */
+ * turns.  Nobody else gets packets of the same port until the calling thread
+ * says with upcall_queue_done() that it has dealt with all that it took.  Any
+ * thread. */
 struct dp_packet *upcall_queue_pop(struct upcall_queue *);
+void upcall_queue_done(struct upcall_queue *);
 
-/* Wakes the poll loop of the calling thread when there is a packet. */
+/* Forgets who took packets: they are gone. */
+void upcall_queue_forget_takers(struct upcall_queue *);
+
+/* Wakes the poll loop of the calling thread when there is a packet for it. */
 void upcall_queue_wait(struct upcall_queue *);
 
 /* Throws away all packets that wait, or those that came in by 'port'. */

@@ -140,6 +140,7 @@ ask(struct datapath *dp, const struct dp_packet *packet,
     if (!dp->upcall_cb) {
         return ENODEV;
     }
+    dpif_flow_log_upcall(dp, packet, flow, type);
     vhost_offline();
     int error = dp->upcall_cb(packet, flow, ufid, datapath_pmd_id(dp), type,
                               userdata, &answer->actions,
@@ -241,7 +242,7 @@ leave_to_others(struct datapath *dp, struct dp_packet *packet,
 {
     struct port *in = datapath_port(dp, packet->md.in_port.odp_port);
 
-    if (!in || (!upcall_queue_len(dp->upcall_queue, in)
+    if (!in || (!upcall_queue_is_busy(dp->upcall_queue, in)
                 && may_upcall(thread))) {
         return false;
     }
@@ -275,6 +276,7 @@ upcall_serve(struct port *port, struct dp_thread *thread)
         n++;
     }
     thread->upcall_serving = false;
+    upcall_queue_done(dp->upcall_queue);
     if (n) {
         transmit_flush(thread);
     } else if (upcall_waits(port)) {

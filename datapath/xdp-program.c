@@ -52,8 +52,10 @@
     INSN(BPF_STX | BPF_MEM | (SIZE), DST, SRC, OFF, 0)
 #define STORE_IMM(SIZE, DST, OFF, IMM)                          \
     INSN(BPF_ST | BPF_MEM | (SIZE), DST, 0, OFF, IMM)
-#define JUMP_NE(DST, IMM, OFF) INSN(BPF_JMP | BPF_JNE | BPF_K, DST, 0, OFF, IMM)
-#define JUMP_GT(DST, SRC, OFF) INSN(BPF_JMP | BPF_JGT | BPF_X, DST, SRC, OFF, 0)
+#define JUMP_NE(DST, IMM, OFF)                                  \
+    INSN(BPF_JMP | BPF_JNE | BPF_K, DST, 0, OFF, IMM)
+#define JUMP_GT(DST, SRC, OFF)                                  \
+    INSN(BPF_JMP | BPF_JGT | BPF_X, DST, SRC, OFF, 0)
 #define CALL(HELPER) INSN(BPF_JMP | BPF_CALL, 0, 0, 0, HELPER)
 #define CALL_KFUNC(ID) \
     INSN(BPF_JMP | BPF_CALL, 0, BPF_PSEUDO_KFUNC_CALL, 0, ID)
@@ -65,7 +67,8 @@ enum { R0, R1, R2, R3, R4, R5, R6, R7, R8, R9, R10 };
 static size_t
 put_vlan_note(struct bpf_insn *insns, int kfunc)
 {
-    enum { NOTE = sizeof(struct xdp_vlan_note), TPID = -2, TCI = -4, END = 24 };
+    enum { NOTE = sizeof(struct xdp_vlan_note), END = 24 };
+    enum { TPID = -2, TCI = -4 }; /* On the stack. */
     const struct bpf_insn note[] = {
         /* if (bpf_xdp_adjust_meta(ctx, -NOTE)) goto end; */
         [0] = MOV_REG(R1, R6),
@@ -202,29 +205,15 @@ load_and_attach(struct xdp_program *xdp, int ifindex, uint32_t flags,
     return error;
 }
 
-static int
-make_map(const int sockets[], unsigned int n)
-{
-    int fd = bpf_map_create(BPF_MAP_TYPE_XSKMAP, "sluice_xsks", sizeof n,
-                            sizeof *sockets, n, NULL);
-
-    for (unsigned int i = 0; fd >= 0 && i < n; i++) {
-        int error = bpf_map_update_elem(fd, &i, &sockets[i], 0);
-        if (error) {
-            close(fd);
-            fd = error;
-        }
-    }
-    return fd;
-}
-
 int
 xdp_program_attach(struct xdp_program *xdp, int ifindex, uint32_t flags,
-                   const int sockets[], unsigned int n)
+                   unsigned int n_queues)
 {
     int kfunc = flags & XDP_FLAGS_DRV_MODE ? vlan_kfunc() : 0;
 
-    xdp->map_fd = make_map(sockets, n);
+    xdp->map_fd = bpf_map_create(BPF_MAP_TYPE_XSKMAP, "sluice_xsks",
+                                 sizeof(uint32_t), sizeof(int), n_queues,
+                                 NULL);
     if (xdp->map_fd < 0) {
         return -xdp->map_fd;
     }
@@ -236,6 +225,15 @@ xdp_program_attach(struct xdp_program *xdp, int ifindex, uint32_t flags,
         close(xdp->map_fd);
     }
     return error;
+}
+
+int
+xdp_program_redirect(const struct xdp_program *xdp, unsigned int queue,
+                     int fd)
+{
+    uint32_t key = queue;
+
+    return -bpf_map_update_elem(xdp->map_fd, &key, &fd, 0);
 }
 
 void

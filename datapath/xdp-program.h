@@ -23,13 +23,19 @@ struct xdp_program {
     bool notes_vlan;            /* It writes struct xdp_vlan_note. */
 };
 
-/* Loads the program for device 'ifindex' and has it redirect what queue 'i'
- * receives to 'sockets[i]', for 'n' queues; everything else it drops.  'flags'
- * are XDP_FLAGS_DRV_MODE or XDP_FLAGS_SKB_MODE.  Returns 0 or a positive errno
+/* Puts the program on device 'ifindex', which has at most 'n_queues' queues.
+ * What a queue receives it drops until xdp_program_redirect().  'flags' are
+ * XDP_FLAGS_DRV_MODE or XDP_FLAGS_SKB_MODE.  Returns 0 or a positive errno
  * value: EBUSY if another program is attached, EOPNOTSUPP if the driver can't,
  * ERANGE if the device's MTU is too long for it.  Main thread. */
 int xdp_program_attach(struct xdp_program *, int ifindex, uint32_t flags,
-                       const int sockets[], unsigned int n);
+                       unsigned int n_queues);
+
+/* Has it redirect what 'queue' receives to AF_XDP socket 'fd', which must be
+ * bound to that queue, until that is closed.  Returns 0 or a positive errno
+ * value. */
+int xdp_program_redirect(const struct xdp_program *, unsigned int queue,
+                         int fd);
 
 /* Detaches it and takes it away. */
 void xdp_program_detach(struct xdp_program *);

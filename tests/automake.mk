@@ -3,6 +3,8 @@ TESTSUITE = tests/testsuite
 TESTSUITE_AT = $(wildcard $(srcdir)/tests/*.at)
 GUEST_FILES = tests/guest/make-guest tests/guest/init tests/guest/run \
 	tests/guest/exec
+EXTRA_DIST += $(TESTSUITE_AT) $(wildcard $(srcdir)/tests/db/*) $(GUEST_FILES) tests/foreign tests/functions.sh tests/guest/qmp \
+	tests/lsan.supp tests/sandbox tests/vhost-hangup tests/hugepages.sh
 EXTRA_DIST += $(TESTSUITE_AT) $(wildcard $(srcdir)/tests/db/*) $(GUEST_FILES) tests/foreign tests/functions.sh \
 	tests/lsan.supp tests/sandbox tests/vhost-hangup tests/hugepages.sh \
 	tests/learning-controller.py
@@ -69,12 +71,17 @@ tests_bench_vhost_yardstick_SOURCES = tests/bench/vhost-yardstick.c
 tests_bench_vhost_yardstick_CFLAGS = $(BENCH_CFLAGS)
 CLEANFILES += $(EXTRA_PROGRAMS)
 EXTRA_DIST += tests/bench/kernel tests/bench/ports tests/bench/switch
+EXTRA_DIST += tests/bench/ports tests/bench/switch tests/bench/vhost
 EXTRA_DIST += tests/bench/ports tests/bench/softmac tests/bench/switch
 CLEANFILES += $(BENCH_TOOLS)
 EXTRA_DIST += tests/bench/switch
 .PHONY: bench
 bench: all $(BENCH_TOOLS) tests/atlocal foreign/stamp
 	$(srcdir)/tests/bench/switch $(BENCHFLAGS)
+
+.PHONY: bench-vhost
+bench-vhost: all $(BENCH_TOOLS) tests/vhost/connect-two tests/atlocal
+	$(srcdir)/tests/bench/vhost $(BENCHFLAGS)
 
 # The pool of service threads.
 check_PROGRAMS += tests/vhost/test-pool
@@ -96,6 +103,11 @@ tests_datapath_connect_kernel_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
 check_PROGRAMS += tests/vhost/test-sleep-model
 tests_vhost_test_sleep_model_SOURCES = tests/vhost/test-sleep-model.c
 tests_vhost_test_sleep_model_LDADD = $(OVS_LDADD)
+
+# Tunnel headers, there and back.
+check_PROGRAMS += tests/datapath/test-tunnel-header
+tests_datapath_test_tunnel_header_SOURCES = tests/datapath/test-tunnel-header.c
+tests_datapath_test_tunnel_header_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
 
 # The compact flow key against libopenvswitch's own parser.
 check_PROGRAMS += tests/datapath/test-flow-key

@@ -2,8 +2,8 @@
  * that ask the back-end for it.
  *
  * We say what we know: how many queue pairs there may be, and the MTU.  The
- * address is the front-end's to choose, and so is the link's state as the guest
- * sees it; we only ever say that it's up. */
+ * address is the front-end's to choose, and so is the link's state as the
+ * guest sees it; we only ever say that it's up. */
 #include <config.h>
 #include "vhost/device.h"
 

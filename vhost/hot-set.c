@@ -470,6 +470,7 @@ thread_sleep(struct vhost_thread *thread)
     vhost_online();
     thread->now = cycles_now();
     if (sleeps) {
+        pool_housekeeping(thread, false);
         take_deferred(thread);
     }
 }

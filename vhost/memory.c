@@ -273,17 +273,21 @@ vhost_map_contiguous(const struct vhost_map *map, uint64_t addr, uint64_t len,
     uint8_t *host = NULL;
     uint64_t done = 0;
 
+    *missing = addr;
     for (unsigned int i = vhost_map_find(map, addr); done < len; i++) {
+        if (i >= map->n) {
+            return NULL;
+        }
         const struct vhost_range *r = &map->ranges[i];
         uint64_t ofs = addr + done - r->start;
 
-        if (i >= map->n || ofs >= r->size || (r->access & access) != access
+        if (ofs >= r->size || (r->access & access) != access
             || (host && r->host + ofs != host + done)) {
-            *missing = addr + done;
             return NULL;
         }
         host = host ? host : r->host + ofs;
         done += r->size - ofs;
+        *missing = addr + done;
     }
     return host;
 }

@@ -20,7 +20,8 @@
 #include "vhost/vhost.h"
 
 #define HOT_MAX 32              /* Most sources that a thread polls. */
-#define BUDGET_MIN 8            /* Packets per call of a poll function... */
+#define BUDGET_MIN 4            /* Packets per call of a poll function (of 64
+                                 * KB each they take some 30 us)... */
 #define BUDGET_MAX 64           /* ...as its cost allows: see POLL_US. */
 #define MAX_THREADS 256
 

@@ -46,11 +46,11 @@ static const uint64_t control_features =
     | BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | BIT(VIRTIO_NET_F_STATUS);
 
 /* Not among them: NOTIFICATION_DATA, since an eventfd carries no data;
- * HASH_REPORT: eight bytes more in each header, for a hash that guests use only
- * to steer packets, which we have done; and RING_RESET: we could stop a single
- * queue and start it again, but QEMU 7.2 passes the feature on and then doesn't
- * tell a vhost-user back-end of the reset, so that an `ethtool -G' in the guest
- * has us write into memory that isn't a ring any more. */
+ * HASH_REPORT: eight bytes more in each header, for a hash that guests use
+ * only to steer packets, which we have done; and RING_RESET: we could stop a
+ * single queue and start it again, but QEMU 7.2 passes the feature on and then
+ * doesn't tell a vhost-user back-end of the reset, so that an `ethtool -G' in
+ * the guest has us write into memory that isn't a ring any more. */
 static const uint64_t ring_features =
     BIT(VIRTIO_F_VERSION_1) | BIT(VIRTIO_F_ANY_LAYOUT)
     | BIT(VIRTIO_F_ACCESS_PLATFORM)

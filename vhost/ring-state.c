@@ -16,8 +16,8 @@
  *     2. the ring is written;
  *     3. 'phase' says that this is done.
  *
- * A successor that finds BUSY repeats step 2, unless that first descriptor says
- * that it was complete: then the driver may have reused all of them already.
+ * A successor that finds BUSY repeats step 2, unless that first descriptor
+ * says that it was complete: then the driver may have reused them already.
  * It goes on at the position at which the last intent ends.  Packets of a
  * transmit queue that had not got to step 1 are received once more.
  *

@@ -1,8 +1,8 @@
 /* The socket of a device: made and listened on, or connected to.
  *
- * A device talks to one front-end at a time.  In connect mode we try again when
- * the socket appears (watch.c), and besides, at first soon, then less and less
- * often, until somebody listens. */
+ * A device talks to one front-end at a time.  In connect mode we try again
+ * when the socket appears (watch.c), and besides, at first soon, then less and
+ * less often, until somebody listens. */
 #include <config.h>
 #include "vhost/device.h"
 

@@ -2,14 +2,16 @@
  *
  * With several queue pairs a guest expects the packets of a flow on the
  * partner of the transmit queue that it last sent that flow on (virtio 1.2
- * section 5.1.6.5.5).  We remember that per flow hash; a flow that the guest
- * hasn't sent is spread by its hash over the enabled queues.
+ * section 5.1.6.5.5).  We remember that per flow hash.  A flow that the guest
+ * hasn't sent gets the next queue in turn: by hash alone, 64 flows on 4 queues
+ * would give one of them half as many again as another.
  *
  * The table has one entry per low bits of the hash and keeps the rest as a
  * tag. An entry changes only after several notes that contradict it, and none
  * that confirms it: so a flow doesn't take over the steering of another that
  * is alive, and one whose acknowledgements a guest sends now on this CPU, now
- * on that, stays on one queue, in order. */
+ * on that, stays on one queue, in order.  A flow that finds its entry taken
+ * goes where its hash says, without one. */
 #include <config.h>
 #include "vhost/device.h"
 #include "vhost/ring.h"
@@ -18,6 +20,7 @@
 
 #define N_FLOWS 4096
 #define MAX_AGE 15              /* Contradicting notes before it changes. */
+#define IN_TURN_AGE 1           /* Likewise of an entry that no note made. */
 
 /* 20 bits of tag, 8 of queue pair (+1 so that 0 is empty would take 9), 4 of
  * age. */
@@ -31,6 +34,7 @@ struct vhost_steering {
     struct vhost_queue **queues;        /* ...in order of their index. */
     uint32_t *flows;            /* N_FLOWS entries, NULL if 'n' < 2;
                                  * read and written without a lock. */
+    unsigned int turn;          /* Flows that got a queue in turn. */
 };
 
 static void
@@ -96,20 +100,38 @@ vhost_steering_update(struct vhost_device *dev)
     }
 }
 
+/* The entry of a new flow, whose '*entry' is empty: the next queue in turn,
+ * or what another thread has chosen at the same time. */
+static uint32_t
+new_entry(struct vhost_steering *s, uint32_t *entry, uint32_t hash)
+{
+    unsigned int i = __atomic_fetch_add(&s->turn, 1, __ATOMIC_RELAXED) % s->n;
+    uint32_t mine = ENTRY(hash / N_FLOWS, s->queues[i]->index / 2u,
+                          IN_TURN_AGE);
+    uint32_t old = 0;
+
+    return (__atomic_compare_exchange_n(entry, &old, mine, false,
+                                        __ATOMIC_RELAXED, __ATOMIC_RELAXED)
+            ? mine : old);
+}
+
 struct vhost_queue *
 vhost_device_receive_queue(struct vhost_device *dev, uint32_t hash)
 {
-    const struct vhost_steering *s = __atomic_load_n(&dev->steering,
-                                                     __ATOMIC_ACQUIRE);
+    struct vhost_steering *s = __atomic_load_n(&dev->steering,
+                                               __ATOMIC_ACQUIRE);
     if (!s) {
         return NULL;
     } else if (!s->flows) {
         return s->queues[0];
     }
 
-    uint32_t entry = __atomic_load_n(&s->flows[hash % N_FLOWS],
-                                     __ATOMIC_RELAXED);
-    if (entry && ENTRY_TAG(entry) == hash / N_FLOWS) {
+    uint32_t *flow = &s->flows[hash % N_FLOWS];
+    uint32_t entry = __atomic_load_n(flow, __ATOMIC_RELAXED);
+    if (OVS_UNLIKELY(!entry)) {
+        entry = new_entry(s, flow, hash);
+    }
+    if (ENTRY_TAG(entry) == hash / N_FLOWS) {
         struct vhost_queue *q = __atomic_load_n(
             &dev->queues[2 * ENTRY_PAIR(entry)], __ATOMIC_ACQUIRE);
         if (usable(q)) {

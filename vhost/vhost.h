@@ -129,9 +129,9 @@ struct vhost_pool_config {
     void *(*start)(struct vhost_thread *);
     void (*stop)(struct vhost_thread *, void *aux);
 
-    /* Called about once a millisecond in each thread while it is awake, and
-     * once before it sleeps ('sleeping' true) with the thread offline.  May be
-     * NULL. */
+    /* Called about once a millisecond in each thread while it is awake, when
+     * it has slept, before anything else, and once before it sleeps
+     * ('sleeping' true) with the thread offline.  May be NULL. */
     void (*housekeeping)(struct vhost_thread *, void *aux, bool sleeping);
 };
 
@@ -259,8 +259,8 @@ int vhost_device_create(const struct vhost_device_config *,
                         struct vhost_device **, char **errp);
 
 /* Disconnects 'device' and frees it and its socket file, and its ring state
- * unless 'keep_state', for the next process to go on with.  When it returns, no
- * function of its ops runs any more.  Main thread, offline. */
+ * unless 'keep_state', for the next process to go on with.  When it returns,
+ * no function of its ops runs any more.  Main thread, offline. */
 void vhost_device_destroy(struct vhost_device *, bool keep_state);
 
 /* A device as it is at one moment, for Interface.status and link state. */
@@ -326,8 +326,8 @@ unsigned int vhost_receive(struct vhost_queue *,
 void vhost_receive_done(struct vhost_queue *, struct vhost_notifier *);
 
 /* The receive queue of 'device' for a flow with symmetric hash 'hash': the one
- * whose partner the guest last sent that flow on, else by hash over the
- * enabled ones.  NULL if the guest has none.  With one queue pair 'hash' is
+ * whose partner the guest last sent that flow on, else one of the enabled ones,
+ * which have equally many such flows, and always the same.  NULL if the guest has none.  With one queue pair 'hash' is
  * not used (vhost_device_multiqueue() is false then). */
 struct vhost_queue *vhost_device_receive_queue(struct vhost_device *,
                                                uint32_t hash);

@@ -9,7 +9,6 @@
 #include "simap.h"
 #include "smap.h"
 #include "util.h"
-#include "vswitchd/log.h"
 
 struct datapath_config {
     char *type;
@@ -68,10 +67,6 @@ zone_update(struct datapath_config *dp, uint16_t id,
     struct zone_config *zone = zone_find(dp, id);
     bool is_new = !zone;
 
-    if (row->n_limit) {
-        VLOG_WARN_ONCE("CT_Zone limit is not supported; use \"ovs-appctl "
-                       "dpctl/ct-set-limits\"");
-    }
     for (size_t i = 0; policy && i < policy->n_timeouts; i++) {
         simap_put(&timeouts, policy->key_timeouts[i],
                   policy->value_timeouts[i]);

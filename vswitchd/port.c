@@ -410,5 +410,6 @@ ports_configure(void)
         if (port->bridge->multicast) {
             port_configure_multicast(port);
         }
+        port_configure_softmac(port);
     }
 }

@@ -3,6 +3,8 @@
 #include <config.h>
 #include "vswitchd/vswitchd.h"
 
+#include <errno.h>
+
 #include "netdev.h"
 #include "ofproto/ofproto.h"
 #include "openvswitch/dynamic-string.h"
@@ -68,6 +70,18 @@ set_queues(struct netdev *netdev, const struct ovsrec_qos *qos,
     }
 }
 
+/* Says that 'what' can't be configured on 'iface', if 'error'. */
+static void
+report(const struct iface *iface, const char *what, int error)
+{
+    if (error) {
+        VLOG_WARN("interface %s: %s cannot be configured: %s", iface->name,
+                  what, (error == EOPNOTSUPP
+                         ? "an interface of this type has no such thing"
+                         : ovs_strerror(error)));
+    }
+}
+
 /* Configures quality of service on open interface 'iface': 'qos', which may be
  * null, and policing. */
 void
@@ -80,7 +94,8 @@ iface_configure_qos(struct iface *iface, const struct ovsrec_qos *qos)
     if (!qos || !qos->type[0]) {
         netdev_set_qos(iface->netdev, NULL, NULL);
     } else {
-        netdev_set_qos(iface->netdev, qos->type, &qos->other_config);
+        report(iface, "QoS", netdev_set_qos(iface->netdev, qos->type,
+                                            &qos->other_config));
         delete_unwanted_queues(iface->netdev, qos);
         set_queues(iface->netdev, qos, &dscp_queues);
     }
@@ -90,11 +105,15 @@ iface_configure_qos(struct iface *iface, const struct ovsrec_qos *qos)
                             / sizeof(struct ofproto_port_queue));
     ofpbuf_uninit(&dscp_queues);
 
-    netdev_set_policing(iface->netdev,
-                        MIN(UINT32_MAX, row->ingress_policing_rate),
-                        MIN(UINT32_MAX, row->ingress_policing_burst),
-                        MIN(UINT32_MAX, row->ingress_policing_kpkts_rate),
-                        MIN(UINT32_MAX, row->ingress_policing_kpkts_burst));
+    int error = netdev_set_policing(
+        iface->netdev,
+        MIN(UINT32_MAX, row->ingress_policing_rate),
+        MIN(UINT32_MAX, row->ingress_policing_burst),
+        MIN(UINT32_MAX, row->ingress_policing_kpkts_rate),
+        MIN(UINT32_MAX, row->ingress_policing_kpkts_burst));
+    if (row->ingress_policing_rate || row->ingress_policing_kpkts_rate) {
+        report(iface, "ingress policing", error);
+    }
 }
 
 /* --- qos/show-types and qos/show ----------------------------------------- */

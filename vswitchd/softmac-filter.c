@@ -10,8 +10,8 @@
  *
  * The record is a line per change:
  *
- *   + ADDRESS PORT     needed, since PORT used it ("-": the controller did, "=":
- *                      the database gives it)
+ *   + ADDRESS PORT     needed, since PORT used it ("-": the controller did;
+ *                      "=": the database gives it)
  *   - ADDRESS PORT     not needed by PORT any more
  *   - ADDRESS          taken out
  *   v                  rx-vlan-filter turned off
@@ -124,8 +124,8 @@ record_rewrite(struct filter *filter)
         close(filter->log);
     }
     mkdir(dir, 0700);
-    filter->log = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC,
-                       0600);
+    filter->log = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_APPEND
+                            | O_CLOEXEC, 0600);
     if (filter->log < 0
         || write(filter->log, s.string, s.length) != (ssize_t) s.length
         || rename(tmp, path)) {

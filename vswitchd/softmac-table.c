@@ -2,8 +2,8 @@
  *
  * An address is needed because the database gives it, so many times, and
  * because ports used it.  Each pair of address and port is a "use": the
- * address of a virtual router is used by all guests behind it and goes with the
- * last of them.  The controller counts as a port that is always there.
+ * address of a virtual router is used by all guests behind it and goes with
+ * the last of them.  The controller counts as a port that is always there.
  *
  * Whoever makes a program asks for an address, finds it in 'uplink->uses'
  * without a lock, and keeps a reference as long as the program lives.  So an
@@ -440,8 +440,8 @@ check_overflow(struct uplink *uplink)
     }
 }
 
-/* Returns the address 'ea' of 'uplink', made if need be, or NULL if there is no
- * room. */
+/* Returns the address 'ea' of 'uplink', made if need be, or NULL if there is
+ * no room. */
 static struct uplink_address *
 address_get(struct uplink *uplink, struct eth_addr ea, const char *origin)
 {
@@ -557,7 +557,7 @@ table_learn(struct uplink *uplink, struct eth_addr ea, uint16_t vid,
 
     ovs_mutex_lock(&softmac_mutex);
     if (!uplink->dead) {
-        if (!vid_is_known(uplink, vid)) {
+        if (vid) {
             uplink_use_vid(uplink, vid);
         }
         address = learn(uplink, ea, origin_get(id, name));
@@ -814,6 +814,9 @@ uplink_use_vid(struct uplink *uplink, uint16_t vid)
 {
     struct member *member;
 
+    if (vid_is_known(uplink, vid)) {
+        return;
+    }
     LIST_FOR_EACH (member, node, &uplink->members) {
         int error = filter_add_vid(member->filter, vid);
 
@@ -826,7 +829,8 @@ uplink_use_vid(struct uplink *uplink, uint16_t vid)
                          ? ": the kernel's module 8021q is missing" : "");
         }
     }
-    atomic_fetch_or(&uplink->vids[vid / 64], UINT64_C(1) << vid % 64);
+    atomic_fetch_or_explicit(&uplink->vids[vid / 64],
+                             UINT64_C(1) << vid % 64, memory_order_seq_cst);
     uplink->seq++;
 }
 
@@ -871,7 +875,8 @@ origin_set_max(const char *name, size_t max)
     origin->max = max;
 }
 
-/* Stores how many addresses came from port 'name' and how many were refused. */
+/* Stores how many addresses came from port 'name' and how often one was
+ * refused. */
 void
 origin_get_counts(const char *name, size_t *n, uint64_t *n_refused)
 {

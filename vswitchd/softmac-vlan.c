@@ -1,8 +1,8 @@
 /* Devices that filter VLANs.
  *
  * With the feature "rx-vlan-filter" a device that is not promiscuous lets in
- * only frames without a tag and of VLANs that are registered.  A switch's trunk
- * is to let in all, so the feature is turned off; with a device that can't do
+ * only frames without a tag and of VLANs that are registered.  A switch's
+ * trunk is to let in all, so the feature is turned off; with a device that can't do
  * without it (virtio-net) the VLANs in use are registered one by one. */
 #include <config.h>
 #include "vswitchd/softmac.h"
@@ -35,16 +35,16 @@ ethtool(const char *device, void *command)
 static unsigned int
 count_features(const char *device)
 {
-    struct {
-        struct ethtool_sset_info info;
-        uint32_t n;
-    } request = {
-        .info = { .cmd = ETHTOOL_GSSET_INFO,
-                  .sset_mask = UINT64_C(1) << ETH_SS_FEATURES },
-    };
+    struct ethtool_sset_info *request
+        = xzalloc(sizeof *request + sizeof request->data[0]);
+    unsigned int n;
 
-    return !ethtool(device, &request) && request.info.sset_mask
-           && request.n <= MAX_FEATURES ? request.n : 0;
+    request->cmd = ETHTOOL_GSSET_INFO;
+    request->sset_mask = UINT64_C(1) << ETH_SS_FEATURES;
+    n = (!ethtool(device, request) && request->sset_mask
+         ? request->data[0] : 0);
+    free(request);
+    return n <= MAX_FEATURES ? n : 0;
 }
 
 /* The number of FEATURE, or -1. */

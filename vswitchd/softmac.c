@@ -172,6 +172,36 @@ find_role(const struct iface *iface, const struct ovsrec_interface *row,
 
 /* --- Uplinks ------------------------------------------------------------- */
 
+/* Has 'uplink' let in the VLANs that 'port', of the same bridge, is in. */
+static void
+use_vids(struct uplink *uplink, const struct port *port)
+{
+    const struct ovsrec_port *row = port_row(port);
+
+    if (row && row->tag && *row->tag) {
+        uplink_use_vid(uplink, *row->tag & VLAN_VID_MASK);
+    }
+    for (size_t i = 0; row && i < row->n_trunks; i++) {
+        if (row->trunks[i]) {
+            uplink_use_vid(uplink, row->trunks[i] & VLAN_VID_MASK);
+        }
+    }
+}
+
+/* The row of 'port' may have changed: has the uplinks of its bridge let in the
+ * VLANs that it is in. */
+void
+port_configure_softmac(struct port *port)
+{
+    struct port *other;
+
+    ovs_mutex_lock(&softmac_mutex);
+    LIST_FOR_EACH (other, uplink_node, &port->bridge->uplinks) {
+        use_vids(other->uplink, port);
+    }
+    ovs_mutex_unlock(&softmac_mutex);
+}
+
 /* Has all interfaces of the bridge of 'port' state their addresses to its
  * uplink, which is new. */
 static void
@@ -189,6 +219,7 @@ state_to_new_uplink(struct port *port)
                 uplink_static_ref(port->uplink, si->stated[i]);
             }
         }
+        use_vids(port->uplink, other);
     }
 }
 
@@ -223,23 +254,6 @@ remove_from_uplink(struct iface *iface, bool keep)
     }
 }
 
-/* The VLANs that 'iface', an uplink, is to let in because its port says so. */
-static void
-use_configured_vids(struct iface *iface)
-{
-    const struct ovsrec_port *row = port_row(iface->port);
-
-    if (row && row->tag && *row->tag) {
-        uplink_use_vid(iface->port->uplink, *row->tag & VLAN_VID_MASK);
-    }
-    for (size_t i = 0; row && i < row->n_trunks; i++) {
-        if (row->trunks[i]) {
-            uplink_use_vid(iface->port->uplink,
-                           row->trunks[i] & VLAN_VID_MASK);
-        }
-    }
-}
-
 static void
 configure_uplink(struct iface *iface, const struct ovsrec_interface *row)
 {
@@ -257,7 +271,6 @@ configure_uplink(struct iface *iface, const struct ovsrec_interface *row)
     uplink_set_max(uplink, max,
                    !strcmp(smap_get_def(&row->options, "softmac-overflow",
                                         ""), "promisc"));
-    use_configured_vids(iface);
 }
 
 /* --- What interfaces state ----------------------------------------------- */

@@ -6,7 +6,7 @@
  * source addresses of the frames that leave by the uplink, whoever they come
  * from, and the addresses of guests as the database gives them.
  *
- *   softmac.c          which interfaces are uplinks, and what the database says
+ *   softmac.c          which interfaces are uplinks, what the database says
  *   softmac-table.c    an uplink's addresses: who needs them, limits, ageing
  *   softmac-filter.c   one device's filter in the kernel, and the record of
  *                      what we put there, which outlives the process
@@ -30,6 +30,7 @@
 
 #include "bitmap.h"
 #include "cmap.h"
+#include "datapath/atomic.h"
 #include "datapath/datapath.h"
 #include "openvswitch/hmap.h"
 #include "openvswitch/list.h"

@@ -1,7 +1,7 @@
 /* Statistics, written to the database every stats-update-interval.
  *
- * With many interfaces they are refreshed in slices, a moment apart, so that no
- * trip through the main loop takes long.  An interface
+ * With many interfaces they are refreshed in slices, a moment apart, so that
+ * no trip through the main loop takes long.  An interface
  * whose counters are what they were when they were written last costs no more
  * than reading them. */
 #include <config.h>
@@ -75,17 +75,19 @@ static const struct {
 #undef IFACE_STAT
 };
 
-/* Stores a hash of all counters in 'hash'. */
-static void
+/* A hash of all counters. */
+static ovs_u128
 hash_stats(const struct netdev_stats *stats,
-           const struct netdev_custom_stats *custom, uint32_t hash[2])
+           const struct netdev_custom_stats *custom)
 {
-    for (size_t i = 0; i < 2; i++) {
-        hash[i] = hash_bytes(stats, sizeof *stats, i);
-        for (size_t j = 0; j < custom->size; j++) {
-            hash[i] = hash_add64(hash[i], custom->counters[j].value);
-        }
+    ovs_u128 hash;
+
+    hash_bytes128(stats, sizeof *stats, 0, &hash);
+    for (size_t i = 0; i < custom->size; i++) {
+        hash.u32[0] = hash_add64(hash.u32[0], custom->counters[i].value);
+        hash.u32[1] = hash_add64(hash.u32[1], hash.u32[0]);
     }
+    return hash;
 }
 
 static void
@@ -123,7 +125,6 @@ iface_refresh_stats(struct iface *iface)
 {
     struct netdev_custom_stats custom = { .size = 0 };
     struct netdev_stats stats;
-    uint32_t hash[2];
 
     if (iface_is_synthetic(iface)) {
         return;
@@ -131,10 +132,10 @@ iface_refresh_stats(struct iface *iface)
     /* An error leaves all counters at UINT64_MAX: unknown. */
     netdev_get_stats(iface->netdev, &stats);
     netdev_get_custom_stats(iface->netdev, &custom);
-    hash_stats(&stats, &custom, hash);
+    ovs_u128 hash = hash_stats(&stats, &custom);
     if (iface->stats_seq != write_seq
-        || memcmp(hash, iface->stats_hash, sizeof hash)) {
-        memcpy(iface->stats_hash, hash, sizeof hash);
+        || !ovs_u128_equals(hash, iface->stats_hash)) {
+        iface->stats_hash = hash;
         iface->stats_seq = write_seq;
         write_stats(iface_row(iface), &stats, &custom);
     }

@@ -163,7 +163,7 @@ struct iface {
     char *peer;                 /* Name of a patch port's peer, or NULL. */
     uint64_t change_seq;        /* The netdev's, when last written. */
     uint64_t stats_seq;         /* Of 'stats'. */
-    uint32_t stats_hash[2];     /* Of the statistics written last. */
+    ovs_u128 stats_hash;        /* Of the statistics written last. */
 };
 
 /* --- reconciler.c --- */
@@ -340,6 +340,7 @@ void softmac_exit(bool keep);
 void softmac_run(void);
 void softmac_wait(void);
 void iface_update_softmac(struct iface *);
+void port_configure_softmac(struct port *);
 void iface_get_softmac_status(const struct iface *, struct smap *);
 void bridge_mirrors_changed(struct bridge *);
 void softmac_device_changed(void);

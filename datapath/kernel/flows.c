@@ -509,7 +509,9 @@ kernel_flow_put(struct megaflow *flow)
     const struct kernel_attachment *a = in ? in->kernel : NULL;
     const struct program *program = ovsrcu_get(struct program *,
                                                &flow->program);
+    /* What a port may receive at most is policed by the user engine. */
     bool possible = a && flow->subtable
+                    && !ovsrcu_get(struct policer *, &in->ingress)
                     && set_match(flow, a->ifindex, &k)
                     && kernel_compile(dp, program, &k, &outputs);
     bool installed = possible && kernel_engine.enabled

@@ -65,7 +65,7 @@ read_link_name(const char *format, ...)
     return xstrdup(slash ? slash + 1 : target);
 }
 
-/* --- Who made a device promiscuous ---------------------------------------- */
+/* --- Who made a device promiscuous --------------------------------------- */
 
 /* Whether somebody has set the device's flag, as "ip link" does. */
 static bool
@@ -184,7 +184,7 @@ blame(struct examination *e, const char *uplink, const char *device)
     free(master);
 }
 
-/* --- Filters --------------------------------------------------------------- */
+/* --- Filters ------------------------------------------------------------- */
 
 static void
 check_size(struct examination *e, const char *name, size_t n_addresses)

@@ -591,8 +591,8 @@ topology_delete_bridge(struct topology *topo, struct bridge *br)
             hmap_remove(&br->parent->children, &br->node);
         }
     } else {
-        ovsrec_bridge_delete(br->row);
         detach_bridge(topo, br->row);
+        ovsrec_bridge_delete(br->row);
     }
     shash_find_and_delete(&topo->bridges, br->name);
     hmap_destroy(&br->children);

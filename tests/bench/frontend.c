@@ -121,11 +121,18 @@ negotiate(struct frontend *f)
                       | UINT64_C(1) << VIRTIO_F_ANY_LAYOUT
                       | UINT64_C(1) << VIRTIO_NET_F_MRG_RXBUF;
 
+    uint64_t protocol = 0;
+
+    if (f->iommu) {
+        wanted |= UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM;
+        protocol |= UINT64_C(1) << VHOST_USER_PROTOCOL_F_BACKEND_REQ;
+    }
     f->features = wanted & query_u64(f, VHOST_USER_GET_FEATURES);
+    f->iommu = f->features >> VIRTIO_F_ACCESS_PLATFORM & 1;
     f->header = sizeof(struct virtio_net_hdr_mrg_rxbuf);
     if (f->features & UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES) {
         query_u64(f, VHOST_USER_GET_PROTOCOL_FEATURES);
-        send_u64(f, VHOST_USER_SET_PROTOCOL_FEATURES, 0, -1);
+        send_u64(f, VHOST_USER_SET_PROTOCOL_FEATURES, protocol, -1);
     }
     send_message(f, VHOST_USER_SET_OWNER, NULL, 0, -1);
     send_u64(f, VHOST_USER_SET_FEATURES, f->features, -1);
@@ -165,6 +172,15 @@ share_memory(struct frontend *f, unsigned int ring_size)
     send_message(f, VHOST_USER_SET_MEM_TABLE, &table,
                  offsetof(struct vhost_user_mem_table, regions[1]), memfd);
     close(memfd);
+    if (f->iommu) {
+        struct vhost_user_iotlb update = {
+            .iova = 0, .size = f->memory_size,
+            .user_address = (uintptr_t) f->memory,
+            .permissions = VHOST_ACCESS_RW, .type = VHOST_IOTLB_UPDATE,
+        };
+
+        send_message(f, VHOST_USER_IOTLB_MSG, &update, sizeof update, -1);
+    }
 }
 
 static uint8_t *
@@ -202,11 +218,12 @@ fill_buffers(struct frontend *f)
 static void
 enable_queue(struct frontend *f, uint32_t index, struct frontend_queue *q)
 {
+    uintptr_t base = f->iommu ? (uintptr_t) f->memory : 0;
     struct vhost_user_vring_addr address = {
         .index = index,
-        .descriptor = (uintptr_t) q->ring.desc,
-        .used = (uintptr_t) q->ring.used,
-        .available = (uintptr_t) q->ring.avail,
+        .descriptor = (uintptr_t) q->ring.desc - base,
+        .used = (uintptr_t) q->ring.used - base,
+        .available = (uintptr_t) q->ring.avail - base,
     };
 
     q->kick = eventfd(0, EFD_NONBLOCK);

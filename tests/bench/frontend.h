@@ -45,6 +45,8 @@ struct frontend {
     size_t memory_size;
     uint64_t features;
     size_t header;              /* Bytes of the virtio-net header. */
+    bool iommu;                 /* Addresses are an IOMMU's, which maps all of
+                                 * the memory, once.  Set before the start. */
     struct frontend_queue rx, tx;
     uint64_t next_seq;          /* Of what we send... */
     uint64_t expected_seq;      /* ...and receive. */

@@ -130,10 +130,10 @@ kernel_device_get_status(int ifindex OVS_UNUSED,
 }
 
 bool
-upcall_queue_is_idle(const struct upcall_queue *queue OVS_UNUSED,
+upcall_queue_is_busy(const struct upcall_queue *queue OVS_UNUSED,
                      const struct port *port OVS_UNUSED)
 {
-    return true;
+    return false;
 }
 
 struct dp_thread *
@@ -208,7 +208,7 @@ main(int argc, char *argv[])
     if (argc < 5) {
         ovs_fatal(0, "usage: %s TYPE NAME TYPE NAME [COMMAND...]", argv[0]);
     }
-    netdev_tap_register();
+    netdev_tap_register(NULL);
     if (vhost_pool_create(&config, &pool, &error)) {
         ovs_fatal(0, "%s", error);
     }

@@ -5,8 +5,8 @@ EXTRA_DIST += \
 	tests/db/functions.sh tests/db/generate.py tests/db/idl.py \
 	tests/db/libovsdb.py tests/db/limits.py tests/db/listener.py tests/db/lookups.py \
 	tests/db/make-certificates tests/db/make-log.py \
-	tests/db/many.py tests/db/rbac.ovsschema tests/db/since.py \
-	tests/db/slow.py \
+	tests/db/many.py tests/db/rbac.ovsschema tests/db/probe.py \
+	tests/db/since.py tests/db/slow.py \
 	tests/db/talk.py tests/db/test.ovsschema tests/db/wire.py \
 	tests/fuzz/db-corpus tests/fuzz/db-fuzz.c
 

@@ -11,7 +11,7 @@
 
 #define FE_MEMORY (1u << 20)    /* Bytes of each of the two regions. */
 #define FE_RING 64              /* Descriptors. */
-#define FE_QUEUES 4
+#define FE_QUEUES 8
 
 struct fe_ring {
     bool packed;

@@ -1025,6 +1025,74 @@ test_full_call(void)
     vhost_device_destroy(device, false);
 }
 
+/* --- Several queues --- */
+
+/* Which of 'queues' a flow goes to; they are found as they are used. */
+static int
+queue_of(uint32_t hash, struct vhost_queue *queues[4])
+{
+    struct vhost_queue *q = vhost_device_receive_queue(device, hash);
+
+    for (int i = 0; i < 4; i++) {
+        if (!queues[i]) {
+            queues[i] = q;
+        }
+        if (queues[i] == q) {
+            return i;
+        }
+    }
+    FE_CHECK(!"a fifth queue");
+    return -1;
+}
+
+/* 64 flows on four queues: each queue gets its share, each flow stays where it
+ * is, until the guest sends it elsewhere. */
+static void
+test_spread(void)
+{
+    struct vhost_device_config config = device_config();
+    struct vhost_queue *queues[4] = { NULL };
+    unsigned int counts[4] = { 0 };
+    uint32_t hashes[64];
+    int where[64];
+    struct front_end fe;
+    char *error;
+
+    config.max_queue_pairs = 4;
+    FE_CHECK(!vhost_device_create(&config, &device, &error));
+    fe_start(&fe, path, SPLIT | BIT(VIRTIO_NET_F_MQ), 8);
+    FE_AWAIT(status().n_enabled == 8);
+
+    srandom(1);
+    vhost_online();
+    for (int i = 0; i < 64; i++) {
+        hashes[i] = (uint32_t) random() << 12 | i * 64;
+        where[i] = queue_of(hashes[i], queues);
+        counts[where[i]]++;
+    }
+    for (int i = 0; i < 4; i++) {
+        FE_CHECK(counts[i] >= 13 && counts[i] <= 19);
+    }
+    for (int round = 0; round < 3; round++) {
+        for (int i = 0; i < 64; i++) {
+            FE_CHECK(queue_of(hashes[i], queues) == where[i]);
+        }
+    }
+    for (int i = 0; i < 64; i++) {
+        int other = (where[i] + 1) % 4;
+
+        vhost_queue_note_flow(queues[other], hashes[i]);
+        vhost_queue_note_flow(queues[other], hashes[i]);
+        FE_CHECK(queue_of(hashes[i], queues) == other);
+        /* Once is not enough to move it again. */
+        vhost_queue_note_flow(queues[where[i]], hashes[i]);
+        FE_CHECK(queue_of(hashes[i], queues) == other);
+    }
+    vhost_offline();
+    fe_close(&fe);
+    vhost_device_destroy(device, false);
+}
+
 /* --- The dirty log --- */
 
 /* Page number of part 'part' (descriptors 0, device area 8) of ring
@@ -1330,6 +1398,7 @@ static const struct test {
     { "receive-packed", test_receive_packed },
     { "mergeable", test_mergeable },
     { "stop-and-go", test_stop_and_go },
+    { "spread", test_spread },
     { "full-call", test_full_call },
     { "memory-changes", test_memory_changes },
     { "truncated-memory", test_truncated_memory },
