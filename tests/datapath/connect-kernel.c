@@ -118,6 +118,11 @@ kernel_port_received(struct port *port OVS_UNUSED, unsigned int n OVS_UNUSED,
 }
 
 void
+kernel_flows_remove_port(const struct port *port OVS_UNUSED)
+{
+}
+
+void
 kernel_device_add_stats(int ifindex OVS_UNUSED,
                         struct netdev_stats *stats OVS_UNUSED)
 {
