@@ -26,10 +26,15 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/flow-convert.h \
 	datapath/flow-key.h \
 	datapath/generic.c \
-	datapath/host-stack.c \
-	datapath/host-stack.h \
 	datapath/kernel-io.c \
 	datapath/kernel-io.h \
+	datapath/kernel/compile.c \
+	datapath/kernel/engine.c \
+	datapath/kernel/engine.h \
+	datapath/kernel/flows.c \
+	datapath/kernel/kernel.h \
+	datapath/kernel/maps.h \
+	datapath/kernel/ports.c \
 	datapath/link-stats.c \
 	datapath/link-stats.h \
 	datapath/megaflow.c \
@@ -63,6 +68,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/program.c \
 	datapath/program.h \
 	datapath/receive.c \
+	datapath/tc-program.c \
+	datapath/tc-program.h \
 	datapath/thread.c \
 	datapath/tracked.c \
 	datapath/transmit.c \
@@ -81,6 +88,24 @@ datapath_libdatapath_a_SOURCES = \
 # The hot path is worth more inlining than -O2 does.
 datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS) $(XDP_CFLAGS) -O3
 DATAPATH_LDADD = datapath/libdatapath.a $(VHOST_LDADD) $(XDP_LIBS)
+
+# The kernel engine's programs, in a header that the daemon includes.  They use
+# nothing that differs between kernels: neither BTF nor a kernel's own headers
+# are needed.
+EXTRA_DIST += datapath/kernel/fastpath.bpf.c
+BPF_OBJECT = datapath/kernel/fastpath.bpf.o
+BPF_SKELETON = datapath/kernel/fastpath.skel.h
+$(BPF_OBJECT): $(srcdir)/datapath/kernel/fastpath.bpf.c \
+		$(srcdir)/datapath/kernel/maps.h $(srcdir)/datapath/flow-key.h
+	$(AM_V_GEN)$(MKDIR_P) datapath/kernel && \
+	$(BPF_CLANG) -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra \
+	    -Werror $(XDP_CFLAGS) -idirafter $(MULTIARCH_INCLUDE) \
+	    -I$(top_srcdir) -c $(srcdir)/datapath/kernel/fastpath.bpf.c -o $@
+$(BPF_SKELETON): $(BPF_OBJECT)
+	$(AM_V_GEN)$(BPFTOOL) gen skeleton $(BPF_OBJECT) name fastpath_bpf >$@.tmp \
+	    2>/dev/null && mv $@.tmp $@
+BUILT_SOURCES += $(BPF_SKELETON)
+CLEANFILES += $(BPF_OBJECT) $(BPF_SKELETON)
 # Functions of libopenvswitch that ours stand in for: see netdev-system.c,
 # dpif-provider.c and generic.c.
 WRAP_ROUTE_TABLE = -Wl,--wrap=route_table_run -Wl,--wrap=route_table_wait

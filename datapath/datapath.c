@@ -7,6 +7,7 @@
 #include <malloc.h>
 
 #include "datapath/closer.h"
+#include "datapath/kernel/kernel.h"
 #include "datapath/link-stats.h"
 #include "datapath/netdev-system.h"
 #include "datapath/netdev-tap.h"
@@ -172,6 +173,7 @@ datapath_init(const char *rundir, const char *dummy)
 
     state_dir = xasprintf("%s/vhost-state", rundir);
     dp_threads_init();
+    kernel_engine_init(rundir);
     vhost_init();
     if (vhost_pool_create(&config, &pool, &err)) {
         VLOG_FATAL("cannot start service threads: %s", err);
@@ -197,6 +199,7 @@ datapath_exit(void)
 {
     vhost_pool_destroy(pool);
     vhost_exit();
+    kernel_engine_exit();
     closer_wait(NULL);          /* Sooner than the process's end would. */
     free(state_dir);
 }

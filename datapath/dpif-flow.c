@@ -6,6 +6,7 @@
 
 #include "datapath/addresses.h"
 #include "datapath/flow-convert.h"
+#include "datapath/kernel/kernel.h"
 #include "datapath/program.h"
 #include "dp-packet.h"
 #include "netlink.h"
@@ -163,7 +164,7 @@ flow_to_dpif(const struct megaflow *flow, struct ofpbuf *key,
     out->ufid = flow->info->ufid;
     out->ufid_present = true;
     out->pmd_id = datapath_pmd_id(flow_datapath(flow));
-    out->attrs.dp_layer = "ovs";
+    out->attrs.dp_layer = kernel_flow_exists(flow) ? "kernel" : "ovs";
     megaflow_get_stats(flow, &out->stats);
 }
 
@@ -367,6 +368,8 @@ flow_del(struct datapath *dp, const struct dpif_flow_del *del)
     struct megaflow *flow = find_flow_by_attrs(dp, del->ufid, del->key,
                                                del->key_len);
     if (flow) {
+        /* First from the kernel, so that its last packets count. */
+        kernel_flow_remove(flow);
         if (del->stats) {
             megaflow_get_stats(flow, del->stats);
         }
@@ -500,6 +503,7 @@ provider_flow_dump_create(const struct dpif *dpif, bool terse,
 {
     struct flow_dump *dump = xzalloc(sizeof *dump);
 
+    kernel_flows_run(time_msec());
     dpif_flow_dump_init(&dump->up, dpif);
     dump->up.terse = terse;
     ovs_mutex_init(&dump->mutex);
@@ -560,6 +564,7 @@ provider_flow_dump_next(struct dpif_flow_dump_thread *thread_,
 
         ofpbuf_use_stack(&key, &thread->keys[i], sizeof thread->keys[i]);
         ofpbuf_use_stack(&mask, &thread->masks[i], sizeof thread->masks[i]);
+        kernel_flow_retry(found[i]);
         flow_to_dpif(found[i], &key, &mask, &flows[i], dump->up.terse);
     }
     return n;

@@ -13,6 +13,7 @@
 
 #include "conntrack.h"
 #include "datapath/bond-map.h"
+#include "datapath/kernel/kernel.h"
 #include "datapath/meter.h"
 #include "datapath/netdev-tap.h"
 #include "datapath/port-netdev.h"
@@ -103,8 +104,15 @@ datapath_destroy(struct datapath *dp)
 {
     struct shash_node *node;
 
+    if (!dp->deleted) {
+        /* The kernel goes on forwarding what it knows. */
+        kernel_flows_leave(&dp->flows);
+    }
     SHASH_FOR_EACH_SAFE (node, &dp->ports_by_name) {
-        port_remove(dp, node->data);
+        struct port *port = node->data;
+
+        port->deleted = dp->deleted;
+        port_remove(dp, port);
     }
     shash_destroy(&dp->ports_by_name);
     ovsrcu_postpone(free, ovsrcu_get_protected(struct port_array *,
@@ -275,6 +283,7 @@ provider_destroy(struct dpif *dpif)
         ovs_refcount_unref(&dp->ref_cnt);
     }
     ovs_mutex_unlock(&datapaths_mutex);
+    dp->deleted = true;
     return 0;
 }
 
@@ -299,6 +308,7 @@ provider_run(struct dpif *dpif)
     struct datapath *dp = dpif_datapath(dpif);
 
     megaflow_table_sort(&dp->flows, time_msec());
+    kernel_engine_run();
     if (datapath_is_dummy(dp)) {
         for_each_netdev_port(dp, port_netdev_run);
     }
@@ -321,6 +331,21 @@ provider_wait(struct dpif *dpif)
         for_each_netdev_port(dp, port_netdev_wait);
     }
     seq_wait(tnl_conf_seq, dp->last_tunnel_seq);
+    kernel_engine_wait();
+}
+
+/* Number of packets that the kernel engine has dealt with. */
+static uint64_t
+kernel_hits(const struct datapath *dp)
+{
+    const struct port_array *array = ovsrcu_get(struct port_array *,
+                                                &dp->ports);
+    uint64_t n = 0;
+
+    for (unsigned int i = 0; i < array->n; i++) {
+        n += array->ports[i] ? kernel_port_n_hits(array->ports[i]) : 0;
+    }
+    return n;
 }
 
 static int
@@ -331,7 +356,7 @@ provider_get_stats(const struct dpif *dpif, struct dpif_dp_stats *stats)
 
     dp_threads_get_cache_counters(&c);
     memset(stats, 0, sizeof *stats);
-    stats->n_hit = c.same + c.microflow + c.megaflow;
+    stats->n_hit = c.same + c.microflow + c.megaflow + kernel_hits(dp);
     stats->n_missed = c.miss;
     stats->n_lost = c.lost;
     stats->n_flows = cmap_count(&dp->flows.by_ufid);
@@ -348,6 +373,7 @@ provider_set_config(struct dpif *dpif OVS_UNUSED, const struct smap *config)
     int n = smap_get_int(config, "sluice-threads", 0);
 
     datapath_set_threads(mask, MAX(n, 0));
+    kernel_engine_configure(config);
     return 0;
 }
 
@@ -469,6 +495,7 @@ provider_port_del(struct dpif *dpif, odp_port_t number)
      * exits it stays for the next one. */
     char *device = port->class == &port_tap_class
                    ? xstrdup(netdev_get_name(port->netdev)) : NULL;
+    port->deleted = true;
     port_remove(dp, port);
     if (device) {
         netdev_tap_remove(device);
@@ -618,6 +645,7 @@ static int
 provider_recv_set(struct dpif *dpif, bool enable)
 {
     upcall_queue_enable(dpif_datapath(dpif)->upcall_queue, enable);
+    kernel_engine_set_upcalls(enable);
     return 0;
 }
 

@@ -3,6 +3,7 @@
 #include <config.h>
 #include "datapath/private.h"
 
+#include "datapath/kernel/kernel.h"
 #include "openvswitch/dynamic-string.h"
 #include "openvswitch/json.h"
 #include "netdev.h"
@@ -76,6 +77,24 @@ struct report_aux {
 };
 
 static void
+report_drop(struct json *array, const char *port, enum drop_reason reason,
+            long long int when, uint32_t len, const uint8_t *header,
+            size_t header_len)
+{
+    struct json *json = json_object_create();
+    struct ds hex = DS_EMPTY_INITIALIZER;
+
+    json_object_put_string(json, "port", port);
+    json_object_put_string(json, "reason", drop_reason_names[reason]);
+    json_object_put(json, "when", json_integer_create(when));
+    json_object_put(json, "length", json_integer_create(len));
+    ds_put_hex(&hex, header, header_len);
+    json_object_put_string(json, "header", ds_cstr(&hex));
+    ds_destroy(&hex);
+    json_array_add(array, json);
+}
+
+static void
 report_thread(struct dp_thread *thread, void *aux_)
 {
     struct report_aux *aux = aux_;
@@ -88,18 +107,43 @@ report_thread(struct dp_thread *thread, void *aux_)
             || (aux->port && strcmp(aux->port, r.port))) {
             continue;
         }
-        struct json *json = json_object_create();
-        json_object_put_string(json, "port", r.port);
-        json_object_put_string(json, "reason", drop_reason_names[r.reason]);
-        json_object_put(json, "when", json_integer_create(r.when));
-        json_object_put(json, "length", json_integer_create(r.len));
-
-        struct ds hex = DS_EMPTY_INITIALIZER;
-        ds_put_hex(&hex, r.header, MIN(r.header_len, RING_HEADER));
-        json_object_put_string(json, "header", ds_cstr(&hex));
-        ds_destroy(&hex);
-        json_array_add(aux->array, json);
+        report_drop(aux->array, r.port, r.reason, r.when, r.len, r.header,
+                    MIN(r.header_len, RING_HEADER));
     }
+}
+
+struct kernel_report_aux {
+    const struct port *port;
+    struct json *array;
+};
+
+static void
+report_kernel_drop(enum drop_reason reason, long long int when, uint32_t len,
+                   const uint8_t *header, size_t header_len, void *aux_)
+{
+    struct kernel_report_aux *aux = aux_;
+
+    report_drop(aux->array, netdev_get_name(aux->port->netdev), reason, when,
+                len, header, header_len);
+}
+
+/* Reports what the kernel engine dropped at the ports of 'dp'. */
+static void
+report_kernel(struct datapath *dp, void *aux_)
+{
+    struct report_aux *aux = aux_;
+    struct shash_node *node;
+
+    ovs_mutex_lock(&dp->port_mutex);
+    SHASH_FOR_EACH (node, &dp->ports_by_name) {
+        const struct port *port = node->data;
+        struct kernel_report_aux kernel_aux = { port, aux->array };
+
+        if (!aux->port || !strcmp(aux->port, netdev_get_name(port->netdev))) {
+            kernel_port_for_each_drop(port, report_kernel_drop, &kernel_aux);
+        }
+    }
+    ovs_mutex_unlock(&dp->port_mutex);
 }
 
 struct json *
@@ -108,6 +152,7 @@ drops_report(const char *port)
     struct report_aux aux = { port, json_array_create_empty() };
 
     dp_thread_for_each(report_thread, &aux);
+    datapath_for_each(report_kernel, &aux);
     return aux.array;
 }
 

@@ -115,6 +115,15 @@ struct flow_parse {
 };
 
 #define FLOW_KEY_NO_OFS 0xffff
+
+/* IPv6 extension headers that the parser follows.  Few in the kernel, whose
+ * verifier tries them all: packets with more are left to the user engine. */
+#ifdef __BPF__
+#define FLOW_KEY_MAX_EXT 3
+#else
+#define FLOW_KEY_MAX_EXT 16
+#endif
+
 #define FLOW_KEY_DL_TYPE_NONE 0x5ff /* Not Ethernet II: struct flow's value. */
 
 #ifdef __BPF__
@@ -149,6 +158,22 @@ flow_key_host16(const __u8 *p)
     return p[0] << 8 | p[1];
 }
 
+/* Byte 'ofs' of 'head', which FLOW_KEY_READ() has or will have checked.  The
+ * kernel's verifier can't always tell, so there the offset is cut to what is
+ * possible: 'head' has 128 bytes, and 64 more that are never looked at. */
+static inline const __u8 *
+flow_key_at(const __u8 *head, __u32 ofs)
+{
+#ifdef __BPF__
+    __u64 i = ofs;
+
+    asm volatile("%0 &= 127" : "+r"(i));
+    return head + i;
+#else
+    return head + ofs;
+#endif
+}
+
 /* Requires the frame's first N bytes: returns false if the frame is shorter
  * (then the header isn't there), and makes the caller return false if the
  * frame has them but 'head' doesn't (then more must be read first). */
@@ -175,7 +200,7 @@ flow_key_parse_ipv4(const __u8 *head, __u32 head_len, __u32 len, __u32 ofs,
     }
     FLOW_KEY_READ(ofs + 20);
 
-    const __u8 *nh = head + ofs;
+    const __u8 *nh = flow_key_at(head, ofs);
     __u32 ip_len = (nh[0] & 15) * 4;
     __u32 tot_len = flow_key_host16(nh + 2);
     __u32 size = len - ofs;
@@ -213,7 +238,7 @@ flow_key_parse_ipv6(const __u8 *head, __u32 head_len, __u32 len, __u32 ofs,
     }
     FLOW_KEY_READ(ofs + 40);
 
-    const __u8 *nh = head + ofs;
+    const __u8 *nh = flow_key_at(head, ofs);
     __u32 plen = flow_key_host16(nh + 4);
     __u32 size = len - ofs;
 
@@ -230,7 +255,7 @@ flow_key_parse_ipv6(const __u8 *head, __u32 head_len, __u32 len, __u32 ofs,
 
     /* Extension headers.  A chain that ends early leaves protocol, class, hop
      * limit and label unset, as struct flow does. */
-    for (int i = 0; i < 16; i++) {
+    for (int i = 0; i < FLOW_KEY_MAX_EXT; i++) {
         if (proto != 0 && proto != 43 && proto != 60 && proto != 51
             && proto != 44) {
             break;
@@ -240,7 +265,7 @@ flow_key_parse_ipv6(const __u8 *head, __u32 head_len, __u32 len, __u32 ofs,
         }
         FLOW_KEY_READ(at + 8);
 
-        const __u8 *ext = head + at;
+        const __u8 *ext = flow_key_at(head, at);
         __u32 ext_len;
 
         if (proto == 44) {
@@ -265,7 +290,7 @@ flow_key_parse_ipv6(const __u8 *head, __u32 head_len, __u32 len, __u32 ofs,
             }
         }
         at += ext_len;
-        if (i == 15) {
+        if (i == FLOW_KEY_MAX_EXT - 1) {
             parse->need = 0xffffffff;
             return 0;
         }
@@ -289,7 +314,7 @@ static inline int
 flow_key_parse_l4(const __u8 *head, __u32 head_len, __u32 ofs, __u32 end,
                   struct flow_key *key, struct flow_parse *parse)
 {
-    const __u8 *th = head + ofs;
+    const __u8 *th = flow_key_at(head, ofs);
 
     switch (key->nw_proto) {
     case 6: {                   /* TCP. */
@@ -344,7 +369,7 @@ flow_key_parse_arp(const __u8 *head, __u32 head_len, __u32 len, __u32 ofs,
     }
     FLOW_KEY_READ(ofs + 28);
 
-    const __u8 *arp = head + ofs;
+    const __u8 *arp = flow_key_at(head, ofs);
     if (flow_key_host16(arp) != 1 || flow_key_host16(arp + 2) != 0x0800
         || arp[4] != 6 || arp[5] != 4) {
         return 1;
@@ -404,7 +429,7 @@ flow_key_parse(const __u8 *head, __u32 head_len, __u32 len,
         if (FLOW_KEY_HAVE(ofs + 8)) {
             FLOW_KEY_READ(ofs + 8);
 
-            const __u8 *llc = head + ofs;
+            const __u8 *llc = flow_key_at(head, ofs);
             if (llc[0] == 0xaa && llc[1] == 0xaa && llc[2] == 3
                 && !llc[3] && !llc[4] && !llc[5]) {
                 ofs += 8;

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "datapath/flow-convert.h"
+#include "datapath/kernel/kernel.h"
 #include "datapath/program.h"
 #include "dpif.h"
 #include "odp-util.h"
@@ -125,6 +126,28 @@ stats_add(struct dpif_flow_stats *sum, const struct megaflow_stats *s)
                                            memory_order_relaxed);
 }
 
+/* Adds to what threads that ended counted. */
+static void
+retire_stats(uint32_t index, const struct dpif_flow_stats *stats)
+    OVS_REQUIRES(slot_mutex)
+{
+    struct megaflow_stats *r = &retired_stats[index];
+
+    r->n_packets += stats->n_packets;
+    r->n_bytes += stats->n_bytes;
+    r->used = MAX(r->used, stats->used);
+    r->tcp_flags |= stats->tcp_flags;
+}
+
+void
+megaflow_add_stats(const struct megaflow *flow,
+                   const struct dpif_flow_stats *stats)
+{
+    ovs_mutex_lock(&slot_mutex);
+    retire_stats(flow->index, stats);
+    ovs_mutex_unlock(&slot_mutex);
+}
+
 void
 megaflow_stats_destroy(struct megaflow_stats *stats)
 {
@@ -136,12 +159,7 @@ megaflow_stats_destroy(struct megaflow_stats *stats)
 
         stats_add(&sum, &stats[i]);
         if (sum.n_packets) {
-            struct megaflow_stats *r = &retired_stats[i];
-
-            r->n_packets += sum.n_packets;
-            r->n_bytes += sum.n_bytes;
-            r->used = MAX(r->used, sum.used);
-            r->tcp_flags |= sum.tcp_flags;
+            retire_stats(i, &sum);
         }
     }
     LIST_FOR_EACH (array, node, &stats_arrays) {
@@ -161,12 +179,15 @@ megaflow_get_stats(const struct megaflow *flow, struct dpif_flow_stats *sum)
     struct stats_array *array;
 
     memset(sum, 0, sizeof *sum);
+    kernel_flows_lock();
+    kernel_flow_add_stats(flow, sum);
     ovs_mutex_lock(&slot_mutex);
     LIST_FOR_EACH (array, node, &stats_arrays) {
         stats_add(sum, &array->stats[flow->index]);
     }
     stats_add(sum, &retired_stats[flow->index]);
     ovs_mutex_unlock(&slot_mutex);
+    kernel_flows_unlock();
 }
 
 /* --- Subtables ----------------------------------------------------------- */
@@ -379,6 +400,8 @@ flow_create(struct megaflow_table *table, const struct match *match,
         flow->info = xmalloc(sizeof *flow->info);
         flow->info->ufid = *ufid;
         flow->info->match = *match;
+        flow->info->kernel_entry = MEGAFLOW_NO_ENTRY;
+        flow->info->kernel_wanted = false;
         flow->table = table;
         flow->subtable = NULL;
         ovsrcu_set_hidden(&flow->program, program);
@@ -461,6 +484,7 @@ megaflow_add(struct megaflow_table *table, const struct match *match,
                 : add_wide(table, match, ufid, program, &flow);
     if (!error) {
         cmap_insert(&table->by_ufid, &flow->ufid_node, ufid_hash(ufid));
+        kernel_flow_put(flow);
     }
     return error;
 }
@@ -472,6 +496,7 @@ megaflow_set_program(struct megaflow *flow, struct program *program)
                                                &flow->program);
     ovsrcu_set(&flow->program, program);
     ovsrcu_postpone(program_destroy, old);
+    kernel_flow_put(flow);
 }
 
 static void
@@ -485,6 +510,8 @@ void
 megaflow_remove(struct megaflow *flow)
 {
     struct megaflow_table *table = flow->table;
+
+    kernel_flow_remove(flow);
 
     cmap_remove(&table->by_ufid, &flow->ufid_node,
                 ufid_hash(&flow->info->ufid));

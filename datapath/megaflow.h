@@ -43,11 +43,16 @@ struct program;
 
 #define MEGAFLOW_MAX (1u << 20)     /* Most flows in the process. */
 #define MEGAFLOW_DEAD 0xfffffffe    /* in_port of a flow that matches none. */
+#define MEGAFLOW_NO_ENTRY UINT32_MAX /* In the kernel engine. */
 
 /* What only libofproto asks for. */
 struct megaflow_info {
     ovs_u128 ufid;
     struct match match;             /* As put, in_port exact. */
+
+    /* kernel/flows.c's.  Its mutex. */
+    uint32_t kernel_entry;          /* MEGAFLOW_NO_ENTRY if it has none. */
+    bool kernel_wanted;             /* It could have one were there room. */
 };
 
 struct megaflow {
@@ -160,7 +165,11 @@ megaflow_count(struct megaflow_stats *stats, const struct megaflow *flow,
     }
 }
 
-/* Adds up what all threads counted for 'flow'. */
+/* Adds 'stats' to those of 'flow'. */
+void megaflow_add_stats(const struct megaflow *flow,
+                        const struct dpif_flow_stats *stats);
+
+/* Adds up what all threads and the kernel counted for 'flow'. */
 void megaflow_get_stats(const struct megaflow *, struct dpif_flow_stats *);
 
 /* --- Matching, on the hot path ------------------------------------------- */

@@ -29,6 +29,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "datapath/kernel/kernel.h"
 #include "datapath/link-stats.h"
 #include "datapath/port-qos.h"
 #include "netdev-linux-private.h"
@@ -233,11 +234,21 @@ system_get_config(const struct netdev *netdev_, struct smap *args)
     return 0;
 }
 
+/* Implements netdev_class.get_status() for kernel devices. */
+int
+netdev_system_get_status(const struct netdev *netdev, struct smap *status)
+{
+    int error = netdev_linux_class.get_status(netdev, status);
+
+    kernel_device_get_status(netdev_get_ifindex(netdev), status);
+    return error;
+}
+
 static int
 system_get_status(const struct netdev *netdev_, struct smap *map)
 {
     struct netdev_system *netdev = netdev_system_cast(netdev_);
-    int error = netdev_linux_class.get_status(netdev_, map);
+    int error = netdev_system_get_status(netdev_, map);
 
     ovs_mutex_lock(&netdev->up.mutex);
     if (netdev->xdp_status) {

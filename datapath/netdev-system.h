@@ -40,6 +40,8 @@ int netdev_system_get_stats(const struct netdev *, struct netdev_stats *);
 int netdev_system_update_flags(struct netdev *, enum netdev_flags off,
                                enum netdev_flags on,
                                enum netdev_flags *old_flagsp);
+struct smap;
+int netdev_system_get_status(const struct netdev *, struct smap *);
 void netdev_system_register(
     int (*get_custom_stats)(const struct netdev *,
                             struct netdev_custom_stats *));

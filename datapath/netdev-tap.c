@@ -42,6 +42,7 @@
 #include <unistd.h>
 
 #include "datapath/closer.h"
+#include "datapath/kernel/kernel.h"
 #include "datapath/port-qos.h"
 #include "netdev-provider.h"
 #include "netlink.h"
@@ -470,6 +471,7 @@ tap_get_stats(const struct netdev *netdev, struct netdev_stats *stats)
         swap(&stats->rx_bytes, &stats->tx_bytes);
         swap(&stats->rx_errors, &stats->tx_errors);
         swap(&stats->rx_dropped, &stats->tx_dropped);
+        kernel_device_add_stats(netdev_get_ifindex(netdev), stats);
     }
     return error;
 }
@@ -495,6 +497,7 @@ netdev_tap_register(
         class->get_stats = tap_get_stats;
         class->get_custom_stats = get_custom_stats;
         class->update_flags = netdev_system_update_flags;
+        class->get_status = netdev_system_get_status;
         port_qos_init_class(class, false);
 
         /* Packets are for port-tap.c, and tc offload is for devices of

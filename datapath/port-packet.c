@@ -4,7 +4,7 @@
  * The socket gets all that the device receives, whatever its destination
  * address: it doesn't make the device promiscuous, so what a NIC filters out
  * it doesn't see, but a veth and a tap filter nothing.  The host's own stack
- * is kept off (host-stack.c).  Frames come and go behind a virtio-net header,
+ * is kept off (tc-program.c).  Frames come and go behind a virtio-net header,
  * so that segmentation and checksum offloads work in both directions.  The
  * kernel takes a received VLAN tag out of the frame; we put it back.
  *
@@ -32,6 +32,10 @@
  * `echo ff > /sys/class/net/DEVICE/queues/rx-0/rps_cpus' (four runs of iperf3
  * each: 1 to 637 retransmits without, 0 to 5 with).
  *
+ * What the kernel engine forwards doesn't come here: its filter on the socket
+ * sees to that.  That is for devices with one socket (options:n_rxq): who has
+ * several wants the threads.
+ *
  * A device that disappears takes the socket's binding with it; the port
  * then receives nothing and drops all until it is opened again. */
 #include <config.h>
@@ -49,9 +53,12 @@
 #include <unistd.h>
 
 #include "datapath/closer.h"
-#include "datapath/host-stack.h"
 #include "datapath/kernel-io.h"
+#include "datapath/kernel/kernel.h"
 #include "datapath/netdev-system.h"
+#include "datapath/private.h"
+#include "datapath/tc-program.h"
+#include "datapath/upcall-queue.h"
 #include "netdev.h"
 #include "openvswitch/vlog.h"
 #include "util.h"
@@ -78,7 +85,8 @@ struct packet_socket {
 };
 
 struct port_packet {
-    struct host_stack_block block;
+    struct tc_program block;    /* Without the kernel engine: keeps the host's
+                                 * stack off. */
     unsigned int n;
     struct packet_socket sockets[]; /* All receive, the first one sends. */
 };
@@ -178,6 +186,16 @@ count_overflow(struct packet_socket *s, struct dp_thread *thread)
     }
 }
 
+/* All packets of 'port' up to number 'up' have been sent on, unless they wait
+ * for an upcall: the kernel engine may forward what comes after them. */
+static void
+caught_up(const struct port *port, uint64_t up)
+{
+    if (port->kernel && !upcall_queue_is_busy(port->dp->upcall_queue, port)) {
+        kernel_port_done(port, up);
+    }
+}
+
 static unsigned int
 port_packet_poll(struct vhost_source *source,
                  struct vhost_thread *vhost_thread, unsigned int budget)
@@ -189,14 +207,17 @@ port_packet_poll(struct vhost_source *source,
     bool more = true;
 
     while (more && done < budget) {
+        uint64_t up = kernel_port_up(s->port);
         unsigned int n = receive_batch_from(
             s, batch, MIN(budget - done, VHOST_BATCH), thread, &more);
 
-        if (!n) {
-            break;
+        if (n) {
+            datapath_receive(s->port, batch->packets, n, thread);
+            done += n;
         }
-        datapath_receive(s->port, batch->packets, n, thread);
-        done += n;
+        if (!more) {
+            caught_up(s->port, up);
+        }
     }
     if (more) {
         /* There was a backlog, so there may have been too long a one. */
@@ -285,20 +306,15 @@ mute(int fd)
                       sizeof program) ? errno : 0;
 }
 
-/* Makes a packet socket that gets what device 'ifindex' receives, mute if it
- * is one of 'several', or it would get all until it is in their group.
- * Returns its descriptor or a negative errno value. */
+/* Makes a packet socket that receives nothing yet, and is mute if it is one of
+ * 'several', or it would get all from when it is bound until it is in their
+ * group.  Returns its descriptor or a negative errno value. */
 static int
-open_socket(int ifindex, bool several)
+open_socket(bool several)
 {
-    struct sockaddr_ll sll = {
-        .sll_family = AF_PACKET,
-        .sll_protocol = htons(ETH_P_ALL),
-        .sll_ifindex = ifindex,
-    };
     int error;
 
-    /* Protocol 0: it receives nothing until it is bound to the device. */
+    /* Protocol 0: it receives nothing until it is bound to a device. */
     int fd = socket(AF_PACKET, SOCK_RAW | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0) {
         return -errno;
@@ -308,13 +324,24 @@ open_socket(int ifindex, bool several)
         || (error = set_option(fd, SOL_PACKET, PACKET_IGNORE_OUTGOING, 1))
         || (error = set_option(fd, SOL_SOCKET, SO_RCVBUFFORCE, SOCKET_BUFFER))
         || (error = set_option(fd, SOL_SOCKET, SO_SNDBUFFORCE, SOCKET_BUFFER))
-        || (several && (error = mute(fd)))
-        || (error = bind(fd, (struct sockaddr *) &sll, sizeof sll)
-            ? errno : 0)) {
+        || (several && (error = mute(fd)))) {
         close(fd);
         return -error;
     }
     return fd;
+}
+
+/* Has packet socket 'fd' get what device 'ifindex' receives. */
+static int
+bind_socket(int fd, int ifindex)
+{
+    struct sockaddr_ll sll = {
+        .sll_family = AF_PACKET,
+        .sll_protocol = htons(ETH_P_ALL),
+        .sll_ifindex = ifindex,
+    };
+
+    return bind(fd, (struct sockaddr *) &sll, sizeof sll) ? errno : 0;
 }
 
 /* Has the kernel spread what comes in over socket 'fd', which is mute, and
@@ -358,7 +385,7 @@ open_sockets(struct port *port, struct port_packet *pp, int ifindex,
     int error = 0;
 
     while (pp->n < n && !error) {
-        int fd = open_socket(ifindex, n > 1);
+        int fd = open_socket(n > 1);
 
         if (fd < 0) {
             error = -fd;
@@ -373,11 +400,18 @@ open_sockets(struct port *port, struct port_packet *pp, int ifindex,
             },
             .port = port,
         };
-        if (n > 1) {
+        /* The kernel engine's programs come before the first packet, which
+         * would be forwarded twice else. */
+        if (n == 1) {
+            kernel_port_open(port, ifindex, fd);
+        }
+        error = bind_socket(fd, ifindex);
+        if (!error && n > 1) {
             error = join_group(fd, &group);
         }
     }
     if (error) {
+        kernel_port_close(port, false);
         close_sockets(pp, name);
     }
     return error;
@@ -408,7 +442,9 @@ port_packet_open(struct port *port, char **errp)
         free(pp);
         return error;
     }
-    error = host_stack_block(&pp->block, ifindex);
+    error = port->kernel ? 0
+            : tc_program_attach(&pp->block, ifindex, false,
+                                tc_program_drop_all(), NULL);
     if (error) {
         *errp = xasprintf("%s: cannot keep the host's network stack off the "
                           "port: attaching a BPF program failed: %s",
@@ -433,7 +469,11 @@ port_packet_close(struct port *port)
     for (unsigned int i = 0; i < pp->n; i++) {
         vhost_pool_remove(datapath_pool(), &pp->sockets[i].source);
     }
-    host_stack_unblock(&pp->block);
+    if (port->kernel) {
+        kernel_port_close(port, !port->deleted);
+    } else {
+        tc_program_detach(&pp->block);
+    }
     close_sockets(pp, netdev_get_name(port->netdev));
     free(pp);
 }

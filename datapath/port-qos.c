@@ -24,6 +24,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "datapath/kernel/kernel.h"
 #include "datapath/policer.h"
 #include "datapath/port.h"
 #include "hash.h"
@@ -181,6 +182,8 @@ replace(struct port *port, const struct device *device)
     ovsrcu_set(&port->egress, device ? make_egress(device) : NULL);
     policer_destroy(old_ingress);
     policer_destroy(old_egress);
+    /* The kernel engine doesn't police: its flows come back if they may. */
+    kernel_flows_remove_port(port);
 }
 
 void

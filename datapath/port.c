@@ -6,6 +6,7 @@
 
 #include "datapath/addresses.h"
 #include "datapath/netdev-system.h"
+#include "datapath/kernel/kernel.h"
 #include "datapath/port-qos.h"
 #include "netdev.h"
 #include "netdev-provider.h"
@@ -155,6 +156,9 @@ dp_port_destroy(struct port *port)
         /* Whoever sends to a port is online: once everybody has been offline,
          * nobody does any more. */
         vhost_synchronize();
+        if (port->deleted) {
+            kernel_flows_remove_port(port);
+        }
         port->class->close(port);
     }
     port_addresses_destroy(port);

@@ -103,6 +103,8 @@ struct port {
                                  * kind's of tunnels, "vxlan_sys_4789". */
     const char *type;           /* dpif port type, e.g. "internal". */
     void *priv;                 /* 'class' owns it. */
+    struct kernel_attachment *kernel; /* To the kernel engine, or NULL. */
+    bool deleted;               /* It goes for good, not with the process. */
     struct namesake *_Atomic listener; /* Is shown all packets, if any is:
                                  * only of a vhost-user port. */
     uint64_t offloads;          /* What 'send' takes: a mask of 1 <<

@@ -95,7 +95,7 @@ struct datapath {
     struct cmap bonds;              /* Of struct bond_map, bond-map.c. */
 
     uint64_t last_tunnel_seq;       /* Of tunnel configuration. */
-
+    bool deleted;                   /* It goes for good. */
 };
 
 /* The port with 'number', or NULL.  RCU. */
@@ -511,7 +511,7 @@ int dp_port_create(struct datapath *, struct netdev *, const char *name,
 /* Closes 'port', which is in no table any more.  Main thread. */
 void dp_port_destroy(struct port *);
 
-/* Adds up the counters of 'port' over all threads. */
+/* Adds up the counters of 'port' over all threads and the kernel's. */
 void port_get_counters(const struct port *, struct port_counters *sum);
 
 /* Remembers a dropped packet for `sluice-ctl why`, besides counting it. */

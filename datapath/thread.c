@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <sys/mman.h>
 
+#include "datapath/kernel/kernel.h"
 #include "dp-packet.h"
 #include "openvswitch/vlog.h"
 #include "ovs-thread.h"
@@ -177,6 +178,7 @@ port_get_counters(const struct port *port, struct port_counters *sum)
         counters_add(sum, &thread->counters[port->index]);
     }
     ovs_mutex_unlock(&threads_mutex);
+    kernel_port_add_counters(port, sum);
 }
 
 void

@@ -6,6 +6,7 @@
 #include <config.h>
 #include "datapath/private.h"
 
+#include "datapath/kernel/kernel.h"
 #include "datapath/netdev-vhost.h"
 #include "datapath/program.h"
 #include "netdev.h"
@@ -307,7 +308,8 @@ show_flow(const struct datapath *dp, const struct megaflow *flow,
                     ? json_real_create((time_msec() - stats.used) / 1000.0)
                     : json_null_create());
     json_object_put_string(object, "datapath", dp->name);
-    json_object_put_string(object, "engine", "user");
+    json_object_put_string(object, "engine",
+                           kernel_flow_exists(flow) ? "kernel" : "user");
     json_object_put_string(object, "path", program->generic ? "generic"
                                                             : "fast");
     json_array_add(array, object);

@@ -70,6 +70,7 @@ tests_bench_vhost_gen_CFLAGS = $(BENCH_CFLAGS)
 tests_bench_vhost_yardstick_SOURCES = tests/bench/vhost-yardstick.c
 tests_bench_vhost_yardstick_CFLAGS = $(BENCH_CFLAGS)
 CLEANFILES += $(EXTRA_PROGRAMS)
+EXTRA_DIST += tests/bench/kernel tests/bench/ports tests/bench/switch
 EXTRA_DIST += tests/bench/ports tests/bench/switch tests/bench/vhost
 EXTRA_DIST += tests/bench/ports tests/bench/softmac tests/bench/switch
 CLEANFILES += $(BENCH_TOOLS)
@@ -110,8 +111,20 @@ tests_datapath_test_tunnel_header_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
 
 # The compact flow key against libopenvswitch's own parser.
 check_PROGRAMS += tests/datapath/test-flow-key
-tests_datapath_test_flow_key_SOURCES = tests/datapath/test-flow-key.c
+RANDOM_FRAME = tests/datapath/random-frame.c tests/datapath/random-frame.h
+tests_datapath_test_flow_key_SOURCES = tests/datapath/test-flow-key.c \
+	$(RANDOM_FRAME)
 tests_datapath_test_flow_key_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD)
+
+# The kernel engine's programs against the user engine and libopenvswitch.
+check_PROGRAMS += tests/datapath/test-kernel-engine
+tests_datapath_test_kernel_engine_SOURCES = \
+	tests/datapath/test-kernel-engine.c $(RANDOM_FRAME)
+tests_datapath_test_kernel_engine_CFLAGS = $(AM_CFLAGS) $(XDP_CFLAGS)
+tests_datapath_test_kernel_engine_LDFLAGS = $(AM_LDFLAGS) $(WRAP_OPENVSWITCH)
+tests_datapath_test_kernel_engine_LDADD = $(DATAPATH_LDADD) $(OVS_LDADD) \
+	$(DATAPATH_LDADD) $(OVS_LDADD)
+EXTRA_DIST += tests/datapath/sequence.py
 
 # The vhost service against a scripted front-end.
 check_PROGRAMS += tests/vhost/test-vhost

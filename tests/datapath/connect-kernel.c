@@ -12,6 +12,7 @@
  * Uses the ports' own code with a datapath that has no flows. */
 #include <config.h>
 
+#include <errno.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdio.h>
@@ -21,8 +22,10 @@
 #include <unistd.h>
 
 #include "datapath/closer.h"
+#include "datapath/kernel/kernel.h"
 #include "datapath/netdev-tap.h"
 #include "datapath/port.h"
+#include "datapath/upcall-queue.h"
 #include "netdev.h"
 #include "ovs-atomic.h"
 #include "ovs-thread.h"
@@ -82,6 +85,60 @@ datapath_receive(struct port *port, struct vhost_packet packets[],
     }
     count(&n_packets[port->index], n);
     peer->class->send(peer, list, n, thread);
+}
+
+/* There is no kernel engine here. */
+int
+kernel_port_open(struct port *port OVS_UNUSED, int ifindex OVS_UNUSED,
+                 int socket OVS_UNUSED)
+{
+    return EOPNOTSUPP;
+}
+
+void
+kernel_port_close(struct port *port OVS_UNUSED, bool keep OVS_UNUSED)
+{
+}
+
+uint64_t
+kernel_port_up(const struct port *port OVS_UNUSED)
+{
+    return 0;
+}
+
+void
+kernel_port_done(const struct port *port OVS_UNUSED, uint64_t up OVS_UNUSED)
+{
+}
+
+void
+kernel_port_received(struct port *port OVS_UNUSED, unsigned int n OVS_UNUSED,
+                     uint64_t up OVS_UNUSED, bool empty OVS_UNUSED)
+{
+}
+
+void
+kernel_flows_remove_port(const struct port *port OVS_UNUSED)
+{
+}
+
+void
+kernel_device_add_stats(int ifindex OVS_UNUSED,
+                        struct netdev_stats *stats OVS_UNUSED)
+{
+}
+
+void
+kernel_device_get_status(int ifindex OVS_UNUSED,
+                         struct smap *status OVS_UNUSED)
+{
+}
+
+bool
+upcall_queue_is_busy(const struct upcall_queue *queue OVS_UNUSED,
+                     const struct port *port OVS_UNUSED)
+{
+    return false;
 }
 
 struct dp_thread *

@@ -1,0 +1,239 @@
+/* Actions as operations of the kernel engine's programs: see kernel.h. */
+#include <config.h>
+#include "datapath/kernel/engine.h"
+
+#include <netinet/in.h>
+#include <string.h>
+
+#include "datapath/private.h"
+#include "datapath/program.h"
+#include "netlink.h"
+#include "odp-util.h"
+#include "packets.h"
+#include "util.h"
+
+static bool
+compile_output(const struct datapath *dp, const struct program *program,
+               odp_port_t number, struct kernel_op *op, uint64_t *outputs)
+{
+    const struct port *port = datapath_port(dp, number);
+
+    /* What a generic program sends to a port that cares about addresses is
+     * looked at packet by packet: see addresses.h. */
+    if (!port || !port->kernel
+        || (program->generic
+            && (ovsrcu_get(struct uplink *, &port->uplink)
+                || ovsrcu_get(struct rx_filter *, &port->rx_filter)))) {
+        return false;
+    }
+    op->type = KERNEL_OUTPUT;
+    op->output.ifindex = port->kernel->ifindex;
+    op->output.ingress = port->kernel->tap;
+    op->output.port = port->kernel->index;
+    *outputs |= UINT64_C(1) << port->kernel->index % 64;
+    return true;
+}
+
+static void
+compile_eth(const struct ovs_key_ethernet *key,
+            const struct ovs_key_ethernet *mask, struct kernel_op *op)
+{
+    op->type = KERNEL_SET_ETH;
+    memcpy(op->eth.mask, &mask->eth_dst, 6);
+    memcpy(op->eth.mask + 6, &mask->eth_src, 6);
+    memcpy(op->eth.value, &key->eth_dst, 6);
+    memcpy(op->eth.value + 6, &key->eth_src, 6);
+    for (int i = 0; i < 12; i++) {
+        op->eth.value[i] &= op->eth.mask[i];
+    }
+}
+
+static void
+compile_ipv4(const struct ovs_key_ipv4 *key, const struct ovs_key_ipv4 *mask,
+             struct kernel_op *op)
+{
+    op->type = KERNEL_SET_IPV4;
+    op->ipv4.src = key->ipv4_src & mask->ipv4_src;
+    op->ipv4.src_mask = mask->ipv4_src;
+    op->ipv4.dst = key->ipv4_dst & mask->ipv4_dst;
+    op->ipv4.dst_mask = mask->ipv4_dst;
+    op->ipv4.tos = key->ipv4_tos & mask->ipv4_tos;
+    op->ipv4.tos_mask = mask->ipv4_tos;
+    op->ipv4.ttl = key->ipv4_ttl & mask->ipv4_ttl;
+    op->ipv4.ttl_mask = mask->ipv4_ttl;
+}
+
+static void
+compile_ipv6_addr(const void *key_, const void *mask_,
+                  enum kernel_op_type type, struct kernel_op **op)
+{
+    const ovs_be32 *key = key_, *mask = mask_;
+
+    if (is_all_zeros(mask, 16)) {
+        return;
+    }
+    (*op)->type = type;
+    for (int i = 0; i < 4; i++) {
+        (*op)->ipv6_addr.value[i] = key[i] & mask[i];
+        (*op)->ipv6_addr.mask[i] = mask[i];
+    }
+    ++*op;
+}
+
+/* Takes up to three operations. */
+static void
+compile_ipv6(const struct ovs_key_ipv6 *key, const struct ovs_key_ipv6 *mask,
+             struct kernel_op **op)
+{
+    compile_ipv6_addr(&key->ipv6_src, &mask->ipv6_src, KERNEL_SET_IPV6_SRC,
+                      op);
+    compile_ipv6_addr(&key->ipv6_dst, &mask->ipv6_dst, KERNEL_SET_IPV6_DST,
+                      op);
+    if (mask->ipv6_label || mask->ipv6_tclass || mask->ipv6_hlimit) {
+        (*op)->type = KERNEL_SET_IPV6;
+        (*op)->ipv6.label = key->ipv6_label & mask->ipv6_label;
+        (*op)->ipv6.label_mask = mask->ipv6_label;
+        (*op)->ipv6.tclass = key->ipv6_tclass & mask->ipv6_tclass;
+        (*op)->ipv6.tclass_mask = mask->ipv6_tclass;
+        (*op)->ipv6.hlimit = key->ipv6_hlimit & mask->ipv6_hlimit;
+        (*op)->ipv6.hlimit_mask = mask->ipv6_hlimit;
+        ++*op;
+    }
+}
+
+/* struct ovs_key_udp is like struct ovs_key_tcp. */
+static void
+compile_ports(const struct ovs_key_tcp *key, const struct ovs_key_tcp *mask,
+              uint8_t nw_proto, struct kernel_op *op)
+{
+    op->type = KERNEL_SET_PORTS;
+    op->ports.src = key->tcp_src & mask->tcp_src;
+    op->ports.src_mask = mask->tcp_src;
+    op->ports.dst = key->tcp_dst & mask->tcp_dst;
+    op->ports.dst_mask = mask->tcp_dst;
+    op->ports.nw_proto = nw_proto;
+}
+
+/* Compiles the rewriting of one header, given as attribute 'a' that holds a
+ * value and, if 'masked', a mask behind it. */
+static bool
+compile_set(const struct nlattr *a, bool masked, struct kernel_op **op)
+{
+    static const uint8_t ones[sizeof(struct ovs_key_ipv6)] = {
+        [0 ... sizeof(struct ovs_key_ipv6) - 1] = 0xff
+    };
+    const void *key = nl_attr_get(a);
+    const void *mask = masked ? (const char *) key + nl_attr_get_size(a) / 2
+                              : (const void *) ones;
+
+    switch ((enum ovs_key_attr) nl_attr_type(a)) {
+    case OVS_KEY_ATTR_ETHERNET:
+        compile_eth(key, mask, (*op)++);
+        return true;
+
+    case OVS_KEY_ATTR_IPV4:
+        compile_ipv4(key, mask, (*op)++);
+        return true;
+
+    case OVS_KEY_ATTR_IPV6:
+        compile_ipv6(key, mask, op);
+        return true;
+
+    case OVS_KEY_ATTR_TCP:
+        compile_ports(key, mask, IPPROTO_TCP, (*op)++);
+        return true;
+
+    case OVS_KEY_ATTR_UDP:
+        compile_ports(key, mask, IPPROTO_UDP, (*op)++);
+        return true;
+
+    default:
+        return false;
+    }
+}
+
+static bool
+compile_action(const struct datapath *dp, const struct program *program,
+               const struct nlattr *a, struct kernel_op **op,
+               uint64_t *outputs)
+{
+    switch ((enum ovs_action_attr) nl_attr_type(a)) {
+    case OVS_ACTION_ATTR_OUTPUT:
+        return compile_output(dp, program, nl_attr_get_odp_port(a), (*op)++,
+                              outputs);
+
+    case OVS_ACTION_ATTR_PUSH_VLAN: {
+        const struct ovs_action_push_vlan *vlan = nl_attr_get(a);
+
+        (*op)->type = KERNEL_PUSH_VLAN;
+        (*op)->vlan.tpid = vlan->vlan_tpid;
+        (*op)->vlan.tci = vlan->vlan_tci & ~htons(VLAN_CFI);
+        ++*op;
+        return true;
+    }
+
+    case OVS_ACTION_ATTR_POP_VLAN:
+        (*op)++->type = KERNEL_POP_VLAN;
+        return true;
+
+    case OVS_ACTION_ATTR_SET:
+        return compile_set(nl_attr_get(a), false, op);
+
+    case OVS_ACTION_ATTR_SET_MASKED:
+        return compile_set(nl_attr_get(a), true, op);
+
+    default:
+        return false;
+    }
+}
+
+/* Returns true if 'program' does something else than its actions say, because
+ * of addresses that ports do or don't have. */
+static bool
+differs_from_actions(const struct program *program)
+{
+    for (unsigned int i = 0; i < program->n_ops; i++) {
+        if (program->ops[i].type == OP_FILTERED
+            || program->ops[i].type == OP_SPOOFED) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool
+kernel_compile(const struct datapath *dp, const struct program *program,
+               struct kernel_flow *flow, uint64_t *outputs)
+{
+    struct kernel_op *op = flow->ops;
+    struct kernel_op *end = flow->ops;
+    const struct nlattr *a;
+    unsigned int left;
+
+    *outputs = 0;
+    if (differs_from_actions(program)) {
+        return false;
+    }
+    NL_ATTR_FOR_EACH_UNSAFE (a, left, program->actions,
+                             program->actions_len) {
+        /* One action makes up to three operations. */
+        if (op + 3 > flow->ops + KERNEL_MAX_OPS
+            || !compile_action(dp, program, a, &op, outputs)) {
+            return false;
+        }
+        if (nl_attr_type(a) == OVS_ACTION_ATTR_OUTPUT) {
+            end = op;
+        }
+    }
+
+    /* What comes after the last output has no effect. */
+    flow->n_ops = end - flow->ops;
+    if (flow->n_ops) {
+        end[-1].last = 1;
+    }
+    for (op = flow->ops; op < end; op++) {
+        flow->plain_ipv6 |= (op->type == KERNEL_SET_IPV6_SRC
+                             || op->type == KERNEL_SET_IPV6_DST);
+    }
+    return true;
+}

@@ -1,0 +1,78 @@
+/* What the files of the kernel engine share: see kernel.h. */
+#ifndef DATAPATH_KERNEL_ENGINE_H
+#define DATAPATH_KERNEL_ENGINE_H 1
+
+#include "datapath/kernel/kernel.h"
+#include "datapath/kernel/maps.h"
+#include "datapath/tc-program.h"
+#include "openvswitch/thread.h"
+
+struct program;
+
+struct kernel_engine {
+    bool loaded;                /* Everything below is there. */
+    unsigned int n_cpus;        /* That there can ever be. */
+    unsigned int n_flows;       /* That there is room for. */
+    int filter_fd, ingress_fd, egress_fd;   /* Programs. */
+    int by_hash_fd, devices_fd;   /* Maps... */
+    struct kernel_flow *flows;  /* ...and mapped ones. */
+    struct kernel_stats *stats;
+    struct kernel_mask *masks;
+    struct kernel_port *ports;
+    struct kernel_counters *counters;
+    struct kernel_drop_record *drops;
+
+    bool enabled;               /* other_config:sluice-kernel-engine. */
+    unsigned int max_flows;     /* other_config:sluice-kernel-flows. */
+};
+extern struct kernel_engine kernel_engine;
+
+/* A port's devices and programs. */
+struct kernel_attachment {
+    unsigned int index;         /* In the maps "ports" and "counters". */
+    int ifindex;
+    bool tap;                   /* What is output goes into the host. */
+    struct tc_program program;
+
+    /* For kernel_port_received(). */
+    uint64_t last_up;           /* What 'up' was... */
+    long long int last_up_usec; /* ...since then. */
+};
+
+/* Loads the engine unless that has been done, or tried in vain.  Main
+ * thread. */
+bool kernel_engine_load(void);
+
+/* Why the engine can't be used, NULL if it can. */
+const char *kernel_engine_problem(void);
+
+/* The file that keeps the program of device 'ifindex', NULL if none can.  The
+ * caller must free it. */
+char *kernel_engine_link_path(int ifindex, bool egress);
+
+/* Detaches what the last daemon left attached to devices that are no port of
+ * this one.  Main thread. */
+void kernel_ports_drop_left(void);
+
+/* Takes over the flows of the last daemon; removes those that are left of
+ * them.  'kernel_flows_left' tells if there are any. */
+void kernel_flows_take_over(void);
+void kernel_flows_drop_left(void);
+
+/* Removes all entries.  They come again when the engine is enabled. */
+void kernel_flows_suspend(void);
+
+/* Compiles 'program' of a flow of 'dp' into 'flow->ops', and a set of the ports
+ * that it outputs to (bit index % 64) into '*outputs'.  Returns false if the
+ * BPF programs can't do that. */
+bool kernel_compile(const struct datapath *, const struct program *,
+                    struct kernel_flow *, uint64_t *outputs);
+
+/* The element of a map that has one for each of 'n' things on each CPU. */
+#define KERNEL_FOR_EACH_CPU(P, ARRAY, N, I)                             \
+    for (unsigned int cpu_ = 0;                                         \
+         cpu_ < kernel_engine.n_cpus                                    \
+         && (((P) = &(ARRAY)[(size_t) cpu_ * (N) + (I)]), true);        \
+         cpu_++)
+
+#endif /* engine.h */

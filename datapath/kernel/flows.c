@@ -1,0 +1,716 @@
+/* The kernel engine's flows: see kernel.h.
+ *
+ * An entry is an element of the map "flows" and one of the hash map that finds
+ * it.  A program may still be working with an entry that has been removed, and
+ * it counts in its statistics, so a number is used again only after a rest
+ * that is very much longer than a packet takes.  A changed entry therefore
+ * gets a new number.
+ *
+ * When there are as many entries as there may be, a new one takes the place of
+ * the least recently used of a random sample, if that is no longer in use;
+ * else its flow stays with the user engine and asks again later.
+ *
+ * Masks: each port has a list of those that its entries have.  A new one is
+ * appended; lists are put in order of use, and freed of what is unused, once a
+ * second, by filling in a second list and switching over. */
+#include <config.h>
+#include "datapath/kernel/engine.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "datapath/private.h"
+#include "datapath/program.h"
+#include "openvswitch/vlog.h"
+#include "random.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(kernel_flows);
+
+#define REST_MSEC 1000              /* Before a number is used again. */
+#define IDLE_MSEC 1000              /* Who isn't used that long may go. */
+#define SAMPLE 16                   /* Entries that compete for going. */
+#define RUN_INTERVAL_MSEC 1000      /* Between two looks at masks. */
+
+/* Packets of a new entry go up for so long at most, if they come faster than
+ * the daemon takes them; then they are dropped until it has caught up. */
+#define PENDING_NSEC (100 * 1000 * 1000)
+
+#define NO_ENTRY MEGAFLOW_NO_ENTRY
+
+/* What the daemon knows of an entry. */
+struct entry {
+    struct megaflow *flow;          /* NULL: of the last daemon. */
+    uint64_t hash;                  /* In the hash map. */
+    uint64_t outputs;               /* As kernel_compile()'s. */
+    long long int since;            /* Installed, or removed; ms. */
+    uint32_t port;
+    uint16_t mask;
+    bool used;
+};
+
+/* Uses of a mask by a port's entries. */
+struct mask_use {
+    uint16_t mask;
+    unsigned int n_entries;
+};
+
+struct port_masks {
+    unsigned int n;
+    struct mask_use uses[KERNEL_PORT_MASKS];
+};
+
+static struct ovs_mutex mutex = OVS_MUTEX_INITIALIZER;
+static struct entry *entries OVS_GUARDED_BY(mutex);
+static uint32_t n_entries OVS_GUARDED_BY(mutex);
+static uint32_t n_ever OVS_GUARDED_BY(mutex);       /* Numbers ever used. */
+static uint32_t *resting OVS_GUARDED_BY(mutex);     /* A ring: free numbers, */
+static uint32_t first_resting OVS_GUARDED_BY(mutex); /* those that rest */
+static uint32_t n_resting OVS_GUARDED_BY(mutex);    /* longest first. */
+static unsigned int mask_uses[KERNEL_MAX_MASKS] OVS_GUARDED_BY(mutex);
+static unsigned int n_masks OVS_GUARDED_BY(mutex);  /* Numbers ever used. */
+static struct port_masks port_masks[KERNEL_MAX_PORTS] OVS_GUARDED_BY(mutex);
+static long long int next_run OVS_GUARDED_BY(mutex);
+
+/* --- Masks ------------------------------------------------------------------*/
+
+static void
+publish_masks(uint32_t port)
+    OVS_REQUIRES(mutex)
+{
+    const struct port_masks *pm = &port_masks[port];
+    struct kernel_port *p = &kernel_engine.ports[port];
+    uint32_t list = !p->list;
+
+    for (unsigned int i = 0; i < pm->n; i++) {
+        p->masks[list][i] = pm->uses[i].mask;
+    }
+    p->n_masks[list] = pm->n;
+    __atomic_store_n(&p->list, list, __ATOMIC_RELEASE);
+}
+
+/* The number of mask 'words', a new one if nobody has it, KERNEL_MAX_MASKS if
+ * there are too many. */
+static unsigned int
+mask_number(const __u64 words[KERNEL_WORDS])
+    OVS_REQUIRES(mutex)
+{
+    unsigned int free = n_masks;
+
+    for (unsigned int i = 0; i < n_masks; i++) {
+        if (!memcmp(kernel_engine.masks[i].words, words,
+                    KERNEL_WORDS * sizeof *words)) {
+            return i;
+        }
+        if (!mask_uses[i]) {
+            free = i;
+        }
+    }
+    if (free < KERNEL_MAX_MASKS) {
+        struct kernel_mask *mask = &kernel_engine.masks[free];
+
+        n_masks = MAX(n_masks, free + 1);
+        memcpy(mask->words, words, sizeof mask->words);
+        mask->blocks = FLOW_KEY_L2_L4;
+        for (int i = 8; i < KERNEL_WORDS; i++) {
+            mask->blocks |= words[i] ? FLOW_KEY_WIDE_L3 : 0;
+        }
+        mask->hits = 0;
+    }
+    return free;
+}
+
+/* Notes that an entry of 'port' uses mask 'mask'.  Returns false if the port
+ * has too many others. */
+static bool
+use_mask(uint32_t port, unsigned int mask)
+    OVS_REQUIRES(mutex)
+{
+    struct port_masks *pm = &port_masks[port];
+    unsigned int i;
+
+    for (i = 0; i < pm->n && pm->uses[i].mask != mask; i++) {
+        continue;
+    }
+    if (i == KERNEL_PORT_MASKS) {
+        return false;
+    }
+    if (i == pm->n) {
+        struct kernel_port *p = &kernel_engine.ports[port];
+        uint32_t list = p->list;
+
+        pm->uses[pm->n++] = (struct mask_use) { .mask = mask };
+        p->masks[list][i] = mask;
+        __atomic_store_n(&p->n_masks[list], pm->n, __ATOMIC_RELEASE);
+    }
+    pm->uses[i].n_entries++;
+    mask_uses[mask]++;
+    return true;
+}
+
+static void
+unuse_mask(uint32_t port, unsigned int mask)
+    OVS_REQUIRES(mutex)
+{
+    struct port_masks *pm = &port_masks[port];
+
+    for (unsigned int i = 0; i < pm->n; i++) {
+        if (pm->uses[i].mask == mask) {
+            pm->uses[i].n_entries--;
+        }
+    }
+    mask_uses[mask]--;
+}
+
+static int
+compare_uses(const void *a_, const void *b_)
+{
+    const struct mask_use *a = a_, *b = b_;
+    uint32_t a_hits = kernel_engine.masks[a->mask].hits;
+    uint32_t b_hits = kernel_engine.masks[b->mask].hits;
+
+    return a_hits < b_hits ? 1 : a_hits > b_hits ? -1 : a->mask - b->mask;
+}
+
+/* Puts the masks of 'port' in order. */
+static void
+sort_masks(uint32_t port)
+    OVS_REQUIRES(mutex)
+{
+    struct port_masks *pm = &port_masks[port];
+    unsigned int n = 0;
+
+    for (unsigned int i = 0; i < pm->n; i++) {
+        if (pm->uses[i].n_entries) {
+            pm->uses[n++] = pm->uses[i];
+        }
+    }
+    pm->n = n;
+    qsort(pm->uses, n, sizeof *pm->uses, compare_uses);
+    publish_masks(port);
+}
+
+void
+kernel_flows_run(long long int now)
+{
+    if (!kernel_engine.loaded) {
+        return;
+    }
+    ovs_mutex_lock(&mutex);
+    if (now >= next_run) {
+        next_run = now + RUN_INTERVAL_MSEC;
+        for (uint32_t i = 0; i < KERNEL_MAX_PORTS; i++) {
+            if (port_masks[i].n) {
+                sort_masks(i);
+            }
+        }
+        for (unsigned int i = 0; i < n_masks; i++) {
+            kernel_engine.masks[i].hits /= 2;
+        }
+    }
+    ovs_mutex_unlock(&mutex);
+}
+
+/* --- Statistics -------------------------------------------------------------*/
+
+static void
+add_stats(uint32_t i, struct dpif_flow_stats *sum)
+{
+    const struct kernel_stats *s;
+
+    KERNEL_FOR_EACH_CPU (s, kernel_engine.stats, kernel_engine.n_flows, i) {
+        sum->n_packets += s->n_packets;
+        sum->n_bytes += s->n_bytes;
+        sum->used = MAX(sum->used, (long long int) s->used);
+        sum->tcp_flags |= s->tcp_flags;
+    }
+}
+
+void
+kernel_flows_lock(void)
+    OVS_NO_THREAD_SAFETY_ANALYSIS
+{
+    ovs_mutex_lock(&mutex);
+}
+
+void
+kernel_flows_unlock(void)
+    OVS_NO_THREAD_SAFETY_ANALYSIS
+{
+    ovs_mutex_unlock(&mutex);
+}
+
+void
+kernel_flow_add_stats(const struct megaflow *flow, struct dpif_flow_stats *sum)
+    OVS_NO_THREAD_SAFETY_ANALYSIS
+{
+    if (flow->info->kernel_entry != NO_ENTRY) {
+        add_stats(flow->info->kernel_entry, sum);
+    }
+}
+
+bool
+kernel_flow_exists(const struct megaflow *flow)
+{
+    ovs_mutex_lock(&mutex);
+    bool exists = flow->info->kernel_entry != NO_ENTRY;
+    ovs_mutex_unlock(&mutex);
+    return exists;
+}
+
+/* --- Entries ----------------------------------------------------------------*/
+
+/* Makes programs find no flow 'i' any more. */
+static void
+unpublish(uint32_t i)
+    OVS_REQUIRES(mutex)
+{
+    struct entry *e = &entries[i];
+    uint32_t found;
+
+    __atomic_store_n(&kernel_engine.flows[i].key[0], 0, __ATOMIC_RELEASE);
+    if (!bpf_map_lookup_elem(kernel_engine.by_hash_fd, &e->hash, &found)
+        && found == i) {
+        bpf_map_delete_elem(kernel_engine.by_hash_fd, &e->hash);
+    }
+}
+
+/* Removes entry 'i', leaving its statistics to its flow. */
+static void
+remove_entry(uint32_t i)
+    OVS_REQUIRES(mutex)
+{
+    struct entry *e = &entries[i];
+
+    unpublish(i);
+    if (e->flow) {
+        struct dpif_flow_stats stats = { .n_packets = 0 };
+
+        add_stats(i, &stats);
+        e->flow->info->kernel_entry = NO_ENTRY;
+        megaflow_add_stats(e->flow, &stats);
+    }
+    unuse_mask(e->port, e->mask);
+    e->used = false;
+    e->since = time_msec();
+    n_entries--;
+    resting[(first_resting + n_resting++) % kernel_engine.n_flows] = i;
+}
+
+/* Makes room for one more entry, if there isn't any. */
+static bool
+make_room(long long int now)
+    OVS_REQUIRES(mutex)
+{
+    long long int oldest = now - IDLE_MSEC;
+    uint32_t victim = NO_ENTRY;
+
+    if (n_entries < kernel_engine.max_flows) {
+        return true;
+    }
+    for (int n = 0; n < SAMPLE; n++) {
+        uint32_t i = random_range(n_ever);
+        struct dpif_flow_stats stats = { .n_packets = 0 };
+
+        if (entries[i].used) {
+            add_stats(i, &stats);
+
+            long long int used = MAX(stats.used, entries[i].since);
+            if (used < oldest) {
+                oldest = used;
+                victim = i;
+            }
+        }
+    }
+    if (victim == NO_ENTRY) {
+        return false;
+    }
+    remove_entry(victim);
+    return true;
+}
+
+/* A number for a new entry, NO_ENTRY if there is none at the moment. */
+static uint32_t
+allocate(long long int now)
+    OVS_REQUIRES(mutex)
+{
+    if (!make_room(now)) {
+        return NO_ENTRY;
+    }
+    if (n_ever < kernel_engine.n_flows) {
+        return n_ever++;
+    }
+    if (n_resting) {
+        uint32_t i = resting[first_resting];
+
+        if (now - entries[i].since >= REST_MSEC) {
+            first_resting = (first_resting + 1) % kernel_engine.n_flows;
+            n_resting--;
+            return i;
+        }
+    }
+    return NO_ENTRY;
+}
+
+/* Gives a number that has been allocated for nothing back. */
+static void
+deallocate(uint32_t i)
+    OVS_REQUIRES(mutex)
+{
+    entries[i].since = 0;
+    resting[(first_resting + n_resting++) % kernel_engine.n_flows] = i;
+}
+
+/* --- Installing -------------------------------------------------------------*/
+
+/* Fills in key and mask of 'out' for compact 'flow', of a device 'ifindex'.
+ * Returns false if no packet here can match it. */
+static bool
+set_match(const struct megaflow *flow, uint32_t ifindex,
+          struct kernel_flow *out)
+{
+    struct flow_key key = flow->key, mask = flow->subtable->mask;
+
+    if (key.recirc_id) {
+        return false;
+    }
+    for (int i = KERNEL_WORDS; i < FLOW_KEY_WORDS; i++) {
+        if (key.words[i]) {
+            return false;
+        }
+    }
+    key.in_port = ifindex;
+    memcpy(out->key, key.words, sizeof out->key);
+    memcpy(out->mask, mask.words, sizeof out->mask);
+    out->blocks = FLOW_KEY_L2_L4;
+    for (int i = 8; i < KERNEL_WORDS; i++) {
+        out->blocks |= out->mask[i] ? FLOW_KEY_WIDE_L3 : 0;
+    }
+    return true;
+}
+
+/* Makes 'flow', filled in but for what depends on the moment, entry number 'i'
+ * with 'hash'. */
+static int
+publish(uint32_t i, uint64_t hash, const struct kernel_flow *flow)
+    OVS_REQUIRES(mutex)
+{
+    struct kernel_flow *k = &kernel_engine.flows[i];
+    struct kernel_stats *s;
+
+    KERNEL_FOR_EACH_CPU (s, kernel_engine.stats, kernel_engine.n_flows, i) {
+        memset(s, 0, sizeof *s);
+    }
+    memcpy(&k->key[1], &flow->key[1], sizeof *k - sizeof k->key[0]);
+    __atomic_store_n(&k->key[0], flow->key[0], __ATOMIC_RELEASE);
+    return -bpf_map_update_elem(kernel_engine.by_hash_fd, &hash, &i, BPF_ANY);
+}
+
+/* The entry that is found by 'hash', NO_ENTRY if there is none. */
+static uint32_t
+find_hash(uint64_t hash)
+    OVS_REQUIRES(mutex)
+{
+    uint32_t i;
+
+    return !bpf_map_lookup_elem(kernel_engine.by_hash_fd, &hash, &i)
+           && i < n_ever && entries[i].used && entries[i].hash == hash
+           ? i : NO_ENTRY;
+}
+
+/* Gives 'flow' an entry like 'k' on 'port', in place of the one that it may
+ * have.  Returns false if there is no room. */
+static bool
+install(struct megaflow *flow, uint32_t port, struct kernel_flow *k,
+        uint64_t outputs)
+    OVS_REQUIRES(mutex)
+{
+    uint32_t old = flow->info->kernel_entry;
+    long long int now = time_msec();
+    unsigned int mask = mask_number(k->mask);
+
+    if (mask >= KERNEL_MAX_MASKS || !use_mask(port, mask)) {
+        return false;
+    }
+    uint64_t hash = kernel_mask_hash(&kernel_engine.masks[mask], mask, k->key);
+    uint32_t other = find_hash(hash);
+    if (other != NO_ENTRY && other != old) {
+        if (entries[other].flow) {
+            /* Another flow with the same hash: one of them has to go up. */
+            unuse_mask(port, mask);
+            return false;
+        }
+        remove_entry(other);
+    }
+    uint32_t i = allocate(now);
+    if (i == NO_ENTRY) {
+        unuse_mask(port, mask);
+        return false;
+    }
+    old = flow->info->kernel_entry; /* It may have made room. */
+
+    /* No later packet may overtake those that are on their way through the
+     * daemon; with an entry that acts already there are none. */
+    k->state = KERNEL_FLOW_PENDING;
+    if (old != NO_ENTRY) {
+        k->state = kernel_engine.flows[old].state;
+    }
+    k->mark = __atomic_load_n(&kernel_engine.ports[port].up,
+                              __ATOMIC_ACQUIRE);
+    k->deadline = time_msec() * 1000000ULL + PENDING_NSEC;
+    int error = publish(i, hash, k);
+    if (error) {
+        static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 1);
+
+        VLOG_WARN_RL(&rl, "cannot add a flow to a BPF map (%s)",
+                     ovs_strerror(error));
+        __atomic_store_n(&kernel_engine.flows[i].key[0], 0,
+                         __ATOMIC_RELEASE);
+        unuse_mask(port, mask);
+        deallocate(i);
+        return false;
+    }
+    entries[i] = (struct entry) {
+        .flow = flow,
+        .hash = hash,
+        .outputs = outputs,
+        .since = now,
+        .port = port,
+        .mask = mask,
+        .used = true,
+    };
+    n_entries++;
+    if (old != NO_ENTRY) {
+        remove_entry(old);
+    }
+    flow->info->kernel_entry = i;
+    return true;
+}
+
+void
+kernel_flow_put(struct megaflow *flow)
+{
+    const struct datapath *dp = CONTAINER_OF(flow->table, struct datapath,
+                                             flows);
+    struct kernel_flow k;
+    uint64_t outputs;
+
+    if (!kernel_engine.loaded) {
+        return;
+    }
+    memset(&k, 0, sizeof k);
+    ovs_mutex_lock(&mutex);
+
+    const struct port *in = datapath_port(
+        dp, flow->info->match.flow.in_port.odp_port);
+    const struct kernel_attachment *a = in ? in->kernel : NULL;
+    const struct program *program = ovsrcu_get(struct program *,
+                                               &flow->program);
+    /* What a port may receive at most is policed by the user engine. */
+    bool possible = a && flow->subtable
+                    && !ovsrcu_get(struct policer *, &in->ingress)
+                    && set_match(flow, a->ifindex, &k)
+                    && kernel_compile(dp, program, &k, &outputs);
+    bool installed = possible && kernel_engine.enabled
+                     && install(flow, a->index, &k, outputs);
+    if (!installed && flow->info->kernel_entry != NO_ENTRY) {
+        remove_entry(flow->info->kernel_entry);
+    }
+    flow->info->kernel_wanted = possible && !installed;
+    ovs_mutex_unlock(&mutex);
+}
+
+void
+kernel_flow_retry(struct megaflow *flow)
+{
+    if (flow->info->kernel_wanted && kernel_engine.enabled) {
+        ovs_mutex_lock(&flow->table->mutex);
+        if (flow->info->kernel_wanted) {
+            kernel_flow_put(flow);
+        }
+        ovs_mutex_unlock(&flow->table->mutex);
+    }
+}
+
+/* --- Removing ---------------------------------------------------------------*/
+
+void
+kernel_flow_remove(struct megaflow *flow)
+{
+    ovs_mutex_lock(&mutex);
+    flow->info->kernel_wanted = false;
+    if (flow->info->kernel_entry != NO_ENTRY) {
+        remove_entry(flow->info->kernel_entry);
+    }
+    ovs_mutex_unlock(&mutex);
+}
+
+void
+kernel_flows_leave(struct megaflow_table *table)
+{
+    ovs_mutex_lock(&mutex);
+    for (uint32_t i = 0; i < n_ever; i++) {
+        struct entry *e = &entries[i];
+
+        if (e->used && e->flow && e->flow->table == table) {
+            e->flow->info->kernel_entry = NO_ENTRY;
+            e->flow = NULL;
+        }
+    }
+    ovs_mutex_unlock(&mutex);
+}
+
+void
+kernel_flows_remove_port(const struct port *port)
+{
+    if (!port->kernel) {
+        return;
+    }
+
+    uint64_t bit = UINT64_C(1) << port->kernel->index % 64;
+
+    ovs_mutex_lock(&mutex);
+    for (uint32_t i = 0; i < n_ever; i++) {
+        if (entries[i].used && (entries[i].port == port->kernel->index
+                                || entries[i].outputs & bit)) {
+            struct megaflow *flow = entries[i].flow;
+
+            remove_entry(i);
+            if (flow) {
+                /* It may have gone for another port's sake. */
+                flow->info->kernel_wanted = true;
+            }
+        }
+    }
+    ovs_mutex_unlock(&mutex);
+}
+
+void
+kernel_flows_suspend(void)
+{
+    ovs_mutex_lock(&mutex);
+    for (uint32_t i = 0; i < n_ever; i++) {
+        if (entries[i].used) {
+            struct megaflow *flow = entries[i].flow;
+
+            remove_entry(i);
+            if (flow) {
+                flow->info->kernel_wanted = true;
+            }
+        }
+    }
+    ovs_mutex_unlock(&mutex);
+}
+
+void
+kernel_flows_drop_left(void)
+{
+    ovs_mutex_lock(&mutex);
+    for (uint32_t i = 0; i < n_ever; i++) {
+        if (entries[i].used && !entries[i].flow) {
+            remove_entry(i);
+        }
+    }
+    ovs_mutex_unlock(&mutex);
+}
+
+/* --- Taking over ------------------------------------------------------------*/
+
+/* The mask of 'flow' among those that the programs try for 'port',
+ * KERNEL_MAX_MASKS if it isn't there. */
+static unsigned int
+find_left_mask(const struct kernel_flow *flow, const struct kernel_port *port)
+{
+    uint32_t list = port->list & 1;
+
+    for (uint32_t i = 0; i < MIN(port->n_masks[list], KERNEL_PORT_MASKS);
+         i++) {
+        unsigned int id = port->masks[list][i];
+
+        if (id < KERNEL_MAX_MASKS
+            && !memcmp(kernel_engine.masks[id].words, flow->mask,
+                       sizeof flow->mask)) {
+            return id;
+        }
+    }
+    return KERNEL_MAX_MASKS;
+}
+
+/* Takes over flow 'i', which the last daemon had.  Returns false if something
+ * is wrong with it. */
+static bool
+take_over(uint32_t i)
+    OVS_REQUIRES(mutex)
+{
+    const struct kernel_flow *k = &kernel_engine.flows[i];
+    uint32_t ifindex = k->key[0];
+    struct kernel_device device;
+
+    if (bpf_map_lookup_elem(kernel_engine.devices_fd, &ifindex, &device)
+        || device.port >= KERNEL_MAX_PORTS) {
+        return false;
+    }
+    unsigned int mask = find_left_mask(k, &kernel_engine.ports[device.port]);
+    if (mask == KERNEL_MAX_MASKS) {
+        return false;
+    }
+    uint64_t hash = kernel_mask_hash(&kernel_engine.masks[mask], mask, k->key);
+    uint32_t found;
+    if (bpf_map_lookup_elem(kernel_engine.by_hash_fd, &hash, &found)
+        || found != i) {
+        return false;
+    }
+
+    struct port_masks *pm = &port_masks[device.port];
+    unsigned int j;
+    for (j = 0; j < pm->n && pm->uses[j].mask != mask; j++) {
+        continue;
+    }
+    if (j == pm->n) {
+        pm->uses[pm->n++] = (struct mask_use) { .mask = mask };
+    }
+    pm->uses[j].n_entries++;
+    mask_uses[mask]++;
+    n_masks = MAX(n_masks, mask + 1);
+    entries[i] = (struct entry) {
+        .hash = hash,
+        .outputs = UINT64_MAX,
+        .since = time_msec(),
+        .port = device.port,
+        .mask = mask,
+        .used = true,
+    };
+    n_entries++;
+    return true;
+}
+
+void
+kernel_flows_take_over(void)
+{
+    ovs_mutex_lock(&mutex);
+    entries = xcalloc(kernel_engine.n_flows, sizeof *entries);
+    resting = xcalloc(kernel_engine.n_flows, sizeof *resting);
+    for (uint32_t i = 0; i < kernel_engine.n_flows; i++) {
+        if (kernel_engine.flows[i].key[0]) {
+            n_ever = i + 1;
+        }
+    }
+    for (uint32_t i = 0; i < n_ever; i++) {
+        if (!kernel_engine.flows[i].key[0] || !take_over(i)) {
+            kernel_engine.flows[i].key[0] = 0;
+            deallocate(i);
+        }
+    }
+    for (uint32_t i = 0; i < KERNEL_MAX_PORTS; i++) {
+        if (port_masks[i].n) {
+            publish_masks(i);
+        }
+    }
+    if (n_entries) {
+        VLOG_INFO("%"PRIu32" flows were at work in the kernel", n_entries);
+    }
+    ovs_mutex_unlock(&mutex);
+}

@@ -1,0 +1,370 @@
+/* The kernel engine's devices: see kernel.h. */
+#include <config.h>
+#include "datapath/kernel/engine.h"
+
+#include <bpf/bpf.h>
+#include <errno.h>
+#include <net/if.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "bitmap.h"
+#include "datapath/private.h"
+#include "flow.h"
+#include "netdev.h"
+#include "openvswitch/vlog.h"
+#include "smap.h"
+#include "timeval.h"
+#include "util.h"
+
+VLOG_DEFINE_THIS_MODULE(kernel_ports);
+
+#ifndef SO_ATTACH_BPF
+#define SO_ATTACH_BPF 50
+#endif
+
+/* Packets of a tap that were counted this long ago are in its queue. */
+#define TAP_SETTLE_USEC 1000
+
+/* Which indexes are taken, by ports or by what the last daemon left, and the
+ * ports.  Changed by the main thread, with the mutex. */
+static struct ovs_mutex mutex = OVS_MUTEX_INITIALIZER;
+static unsigned long *indexes;
+static struct kernel_attachment *attachments[KERNEL_MAX_PORTS];
+
+/* --- Indexes ----------------------------------------------------------------*/
+
+/* Calls 'cb' for the devices that the programs know. */
+static void
+for_each_device(void (*cb)(uint32_t ifindex, const struct kernel_device *))
+{
+    uint32_t ifindex, next;
+    int error = bpf_map_get_next_key(kernel_engine.devices_fd, NULL, &next);
+
+    while (!error) {
+        struct kernel_device device;
+
+        /* 'cb' may remove the device. */
+        ifindex = next;
+        error = bpf_map_get_next_key(kernel_engine.devices_fd, &ifindex,
+                                     &next);
+        if (!bpf_map_lookup_elem(kernel_engine.devices_fd, &ifindex,
+                                 &device)) {
+            cb(ifindex, &device);
+        }
+    }
+}
+
+static void
+reserve_index(uint32_t ifindex OVS_UNUSED, const struct kernel_device *device)
+{
+    if (device->port < KERNEL_MAX_PORTS) {
+        bitmap_set1(indexes, device->port);
+    }
+}
+
+/* Finds the index of 'ifindex', if the last daemon gave it one, or chooses
+ * one. */
+static bool
+get_index(uint32_t ifindex, unsigned int *index)
+{
+    struct kernel_device device;
+
+    if (!indexes) {
+        indexes = bitmap_allocate(KERNEL_MAX_PORTS);
+        for_each_device(reserve_index);
+    }
+    if (!bpf_map_lookup_elem(kernel_engine.devices_fd, &ifindex, &device)
+        && device.port < KERNEL_MAX_PORTS && !attachments[device.port]) {
+        *index = device.port;
+        return true;
+    }
+    *index = bitmap_scan(indexes, 0, 0, KERNEL_MAX_PORTS);
+    if (*index == KERNEL_MAX_PORTS) {
+        return false;
+    }
+    bitmap_set1(indexes, *index);
+
+    struct kernel_counters *c;
+    KERNEL_FOR_EACH_CPU (c, kernel_engine.counters, KERNEL_MAX_PORTS,
+                         *index) {
+        memset(c, 0, sizeof *c);
+    }
+    memset(&kernel_engine.ports[*index], 0, sizeof kernel_engine.ports[0]);
+    return true;
+}
+
+/* --- Packets that go up -----------------------------------------------------*/
+
+static uint64_t
+port_up(unsigned int index)
+{
+    return __atomic_load_n(&kernel_engine.ports[index].up, __ATOMIC_ACQUIRE);
+}
+
+static void
+port_done(unsigned int index, uint64_t up)
+{
+    __atomic_store_n(&kernel_engine.ports[index].done, up, __ATOMIC_RELEASE);
+}
+
+uint64_t
+kernel_port_up(const struct port *port)
+{
+    return port->kernel ? port_up(port->kernel->index) : 0;
+}
+
+void
+kernel_port_done(const struct port *port, uint64_t up)
+{
+    if (port->kernel && kernel_engine.ports[port->kernel->index].done != up) {
+        port_done(port->kernel->index, up);
+    }
+}
+
+void
+kernel_port_received(struct port *port, unsigned int n, uint64_t up,
+                     bool empty)
+{
+    struct kernel_attachment *a = port->kernel;
+
+    if (!a) {
+        return;
+    }
+
+    uint64_t done = kernel_engine.ports[a->index].done + n;
+    if (up != a->last_up) {
+        a->last_up = up;
+        a->last_up_usec = time_usec();
+    } else if (empty && done != up
+               && time_usec() - a->last_up_usec > TAP_SETTLE_USEC) {
+        done = up;              /* Some got lost. */
+    }
+    kernel_port_done(port, done);
+}
+
+/* --- Opening and closing ----------------------------------------------------*/
+
+int
+kernel_port_open(struct port *port, int ifindex, int socket)
+{
+    struct kernel_device device = { .pass = socket < 0 };
+    unsigned int index;
+
+    if (!kernel_engine.enabled || !kernel_engine_load()) {
+        return EOPNOTSUPP;
+    }
+    if (!get_index(ifindex, &index)) {
+        return ENOSPC;
+    }
+
+    struct kernel_attachment *a = xzalloc(sizeof *a);
+    a->index = index;
+    a->ifindex = ifindex;
+    a->tap = socket < 0;
+    kernel_engine.ports[index].vlan_limit = flow_vlan_limit;
+    /* Whatever a daemon that is gone had not dealt with is lost. */
+    port_done(index, port_up(index));
+
+    device.port = index;
+    int error = -bpf_map_update_elem(kernel_engine.devices_fd, &ifindex,
+                                     &device, BPF_ANY);
+    if (!error && !a->tap
+        && setsockopt(socket, SOL_SOCKET, SO_ATTACH_BPF,
+                      &kernel_engine.filter_fd,
+                      sizeof kernel_engine.filter_fd)) {
+        error = errno;
+    }
+    if (!error) {
+        char *pin = kernel_engine_link_path(ifindex, a->tap);
+
+        error = tc_program_attach(&a->program, ifindex, a->tap,
+                                  a->tap ? kernel_engine.egress_fd
+                                         : kernel_engine.ingress_fd, pin);
+        free(pin);
+    }
+    if (error) {
+        bpf_map_delete_elem(kernel_engine.devices_fd, &ifindex);
+        bitmap_set0(indexes, index);
+        free(a);
+        return error;
+    }
+    ovs_mutex_lock(&mutex);
+    attachments[index] = a;
+    ovs_mutex_unlock(&mutex);
+    port->kernel = a;
+    return 0;
+}
+
+/* Forgets device 'ifindex' and its 'index'. */
+static void
+remove_device(uint32_t ifindex, unsigned int index)
+{
+    bpf_map_delete_elem(kernel_engine.devices_fd, &ifindex);
+    bitmap_set0(indexes, index);
+}
+
+void
+kernel_port_close(struct port *port, bool keep)
+{
+    struct kernel_attachment *a = port->kernel;
+
+    if (!a) {
+        return;
+    }
+    port->kernel = NULL;
+    ovs_mutex_lock(&mutex);
+    attachments[a->index] = NULL;
+    ovs_mutex_unlock(&mutex);
+    if (keep) {
+        tc_program_leave(&a->program);
+    } else {
+        tc_program_detach(&a->program);
+        remove_device(a->ifindex, a->index);
+    }
+    free(a);
+}
+
+static void
+drop_left(uint32_t ifindex, const struct kernel_device *device)
+{
+    if (device->port < KERNEL_MAX_PORTS && !attachments[device->port]) {
+        char *path = kernel_engine_link_path(ifindex, device->pass);
+
+        if (path) {
+            unlink(path);
+            free(path);
+        }
+        remove_device(ifindex, device->port);
+    }
+}
+
+void
+kernel_ports_drop_left(void)
+{
+    if (indexes) {
+        for_each_device(drop_left);
+    }
+}
+
+/* --- Counters and status ----------------------------------------------------*/
+
+/* Adds up the counters of port 'index' over the CPUs. */
+static struct kernel_counters
+sum_counters(unsigned int index)
+{
+    struct kernel_counters sum = { .rx_packets = 0 };
+    const struct kernel_counters *c;
+
+    KERNEL_FOR_EACH_CPU (c, kernel_engine.counters, KERNEL_MAX_PORTS, index) {
+        sum.rx_packets += c->rx_packets;
+        sum.rx_bytes += c->rx_bytes;
+        sum.tx_packets += c->tx_packets;
+        sum.tx_bytes += c->tx_bytes;
+        for (int i = 0; i < KERNEL_N_DROPS; i++) {
+            sum.drops[i] += c->drops[i];
+        }
+    }
+    return sum;
+}
+
+uint64_t
+kernel_port_n_hits(const struct port *port)
+{
+    return port->kernel ? sum_counters(port->kernel->index).rx_packets : 0;
+}
+
+static const enum drop_reason reasons[KERNEL_N_DROPS] = {
+    [KERNEL_DROP_ACTION] = DROP_ACTION,
+    [KERNEL_DROP_TOO_LONG] = DROP_TOO_LONG,
+    [KERNEL_DROP_NOT_RUNNING] = DROP_NOT_RUNNING,
+    [KERNEL_DROP_SEND_ERROR] = DROP_SEND_ERROR,
+    [KERNEL_DROP_RX_QUEUE] = DROP_RX_QUEUE,
+};
+
+void
+kernel_port_add_counters(const struct port *port, struct port_counters *sum)
+{
+    if (!port->kernel) {
+        return;
+    }
+    struct kernel_counters c = sum_counters(port->kernel->index);
+
+    counter_add(&sum->rx_packets, c.rx_packets);
+    counter_add(&sum->rx_bytes, c.rx_bytes);
+    counter_add(&sum->tx_packets, c.tx_packets);
+    counter_add(&sum->tx_bytes, c.tx_bytes);
+    for (int i = 0; i < KERNEL_N_DROPS; i++) {
+        counter_add(&sum->drops[reasons[i]], c.drops[i]);
+    }
+}
+
+void
+kernel_port_for_each_drop(const struct port *port,
+                          void (*cb)(enum drop_reason, long long int when,
+                                     uint32_t len, const uint8_t *header,
+                                     size_t header_len, void *aux),
+                          void *aux)
+{
+    long long int clock_diff = time_wall_msec() - time_msec();
+
+    if (!port->kernel) {
+        return;
+    }
+    for (size_t i = 0; i < kernel_engine.n_cpus * KERNEL_DROP_RING; i++) {
+        struct kernel_drop_record r = kernel_engine.drops[i];
+
+        if (r.when && r.port == port->kernel->index
+            && r.reason < KERNEL_N_DROPS) {
+            cb(reasons[r.reason], r.when / 1000000 + clock_diff, r.len,
+               r.header, MIN(r.len, KERNEL_DROP_HEADER), aux);
+        }
+    }
+}
+
+/* The port on device 'ifindex', NULL if there is none. */
+static const struct kernel_attachment *
+find_attachment(int ifindex)
+    OVS_REQUIRES(mutex)
+{
+    struct kernel_device device;
+
+    return kernel_engine.loaded
+           && !bpf_map_lookup_elem(kernel_engine.devices_fd, &ifindex,
+                                   &device)
+           && device.port < KERNEL_MAX_PORTS ? attachments[device.port]
+                                             : NULL;
+}
+
+void
+kernel_device_add_stats(int ifindex, struct netdev_stats *stats)
+{
+    ovs_mutex_lock(&mutex);
+    const struct kernel_attachment *a = find_attachment(ifindex);
+    if (a) {
+        struct kernel_counters c = sum_counters(a->index);
+
+        stats->rx_packets += c.rx_packets;
+        stats->rx_bytes += c.rx_bytes;
+        stats->tx_packets += c.tx_packets;
+        stats->tx_bytes += c.tx_bytes;
+    }
+    ovs_mutex_unlock(&mutex);
+}
+
+void
+kernel_device_get_status(int ifindex, struct smap *status)
+{
+    const char *why = kernel_engine_problem();
+
+    ovs_mutex_lock(&mutex);
+    const struct kernel_attachment *a = find_attachment(ifindex);
+    if (why) {
+        smap_add_format(status, "kernel_engine", "off: %s", why);
+    } else if (a) {
+        smap_add(status, "kernel_engine",
+                 a->program.link_fd >= 0 ? "tcx" : "clsact");
+    }
+    ovs_mutex_unlock(&mutex);
+}
