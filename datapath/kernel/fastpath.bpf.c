@@ -358,14 +358,16 @@ admit(struct kernel_flow *flow, const struct scratch *s)
         return MISS;
     }
     __u64 done = *(volatile __u64 *) &port->done;
-    if ((__s64) (done - flow->mark) >= 0) {
+    __u64 now = bpf_ktime_get_ns();
+    if ((__s64) (done - flow->mark) >= 0
+        || (__s64) (now - flow->marked) > (__s64) KERNEL_PENDING_NSEC) {
         flow->state = KERNEL_FLOW_LIVE;
         return HIT;
     }
     if (flow->state == KERNEL_FLOW_DRAINING) {
         return DROP;
     }
-    if (bpf_ktime_get_ns() > flow->deadline) {
+    if (now > flow->deadline && port->up - done > KERNEL_BACKLOG) {
         flow->state = KERNEL_FLOW_DRAINING;
         return DROP;
     }
@@ -766,6 +768,7 @@ pass_up(const struct scratch *s)
         struct kernel_flow *flow = bpf_map_lookup_elem(&flows, &s->flow);
         if (flow) {
             flow->mark = up;
+            flow->marked = bpf_ktime_get_ns();
         }
     }
 }

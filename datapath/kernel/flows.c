@@ -37,7 +37,6 @@ VLOG_DEFINE_THIS_MODULE(kernel_flows);
 
 /* Packets of a new entry go up for so long at most, if they come faster than
  * the daemon takes them; then they are dropped until it has caught up. */
-#define PENDING_NSEC (100 * 1000 * 1000)
 
 #define NO_ENTRY MEGAFLOW_NO_ENTRY
 
@@ -460,7 +459,8 @@ install(struct megaflow *flow, uint32_t port, struct kernel_flow *k,
     }
     k->mark = __atomic_load_n(&kernel_engine.ports[port].up,
                               __ATOMIC_ACQUIRE);
-    k->deadline = time_msec() * 1000000ULL + PENDING_NSEC;
+    k->marked = time_msec() * 1000000ULL;
+    k->deadline = k->marked + KERNEL_PENDING_NSEC;
     int error = publish(i, hash, k);
     if (error) {
         static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 1);

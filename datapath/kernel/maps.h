@@ -79,7 +79,16 @@ struct kernel_op {
 
 /* How far the entry of a flow has come.  Packets of the flow that missed
  * before it was there may still be on their way through the daemon: until
- * they have left, others must not overtake them. */
+ * they have left, others must not overtake them.
+ *
+ * Packets that went up this long ago have left, whatever the daemon says: it
+ * may have emptied its socket before the last of them was counted, and then
+ * gone to sleep.  And this long after its installation, a flow whose packets
+ * still wait behind KERNEL_BACKLOG others is one of a device that brings more
+ * than the daemon can take. */
+#define KERNEL_PENDING_NSEC (100 * 1000 * 1000ULL)
+#define KERNEL_BACKLOG 256
+
 enum kernel_flow_state {
     KERNEL_FLOW_PENDING,            /* Packets go to the daemon. */
     KERNEL_FLOW_DRAINING,           /* Packets are dropped: the daemon is too
@@ -100,7 +109,8 @@ struct kernel_flow {
     __u32 plain_ipv6;               /* Not for packets with IPv6 extension
                                      * headers. */
     __u64 mark;                     /* 'up' when a packet of it went to the
-                                     * daemon last. */
+                                     * daemon last... */
+    __u64 marked;                   /* ...and when that was, bpf_ktime. */
     __u64 deadline;                 /* Pending until then, bpf_ktime. */
     struct kernel_op ops[KERNEL_MAX_OPS];
 };
