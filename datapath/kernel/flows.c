@@ -35,9 +35,6 @@ VLOG_DEFINE_THIS_MODULE(kernel_flows);
 #define SAMPLE 16                   /* Entries that compete for going. */
 #define RUN_INTERVAL_MSEC 1000      /* Between two looks at masks. */
 
-/* Packets of a new entry go up for so long at most, if they come faster than
- * the daemon takes them; then they are dropped until it has caught up. */
-
 #define NO_ENTRY MEGAFLOW_NO_ENTRY
 
 /* What the daemon knows of an entry. */
