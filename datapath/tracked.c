@@ -273,7 +273,7 @@ act(struct port *in, struct megaflow *flow, struct group *group,
             put_aside(in, group->packets[i], group->stand_ins[i], program,
                       thread);
         } else {
-            program_run(program, in, group->packets[i], thread);
+            program_run(program, in, group->packets[i], 1, thread);
         }
     }
 }
@@ -393,7 +393,7 @@ run(const struct program *program, struct port *in, struct group *group,
 
 void
 tracked_run(const struct program *program, struct port *in,
-            struct vhost_packet packets[], const struct flow_key keys[],
+            struct vhost_packet packets[], const uint8_t which[],
             unsigned int n, struct dp_thread *thread)
 {
     struct group group = { .n = 0 };
@@ -401,10 +401,12 @@ tracked_run(const struct program *program, struct port *in,
     for (unsigned int i = 0; i < n; i++) {
         struct dp_packet *stand_in = &thread->stand_ins[group.n];
 
+        const struct flow_key *key = &thread->keys[which[i]];
+
         if (in->kernel) {
-            kernel_connection_consider(in, &packets[i], &keys[i], thread);
+            kernel_connection_consider(in, &packets[i], key, thread);
         }
-        if (tracked_make_stand_in(stand_in, &packets[i], &keys[i], in)) {
+        if (tracked_make_stand_in(stand_in, &packets[i], key, in)) {
             group.packets[group.n] = &packets[i];
             group.stand_ins[group.n++] = stand_in;
         } else {
