@@ -79,6 +79,10 @@ EXTRA_DIST += tests/bench/switch
 bench: all $(BENCH_TOOLS) tests/atlocal foreign/stamp
 	$(srcdir)/tests/bench/switch $(BENCHFLAGS)
 
+.PHONY: bench-kernel
+bench-kernel: all foreign/stamp
+	$(srcdir)/tests/bench/kernel $(BENCHFLAGS)
+
 .PHONY: bench-vhost
 bench-vhost: all $(BENCH_TOOLS) tests/vhost/connect-two tests/atlocal
 	$(srcdir)/tests/bench/vhost $(BENCHFLAGS)
