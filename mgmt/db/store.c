@@ -896,7 +896,10 @@ store_replace(struct store *store, const struct db *db)
     if (error) {
         return error;
     }
-    rc = sql_exec(store->sql, "BEGIN IMMEDIATE");
+    rc = set_durable(store, true);
+    if (!rc) {
+        rc = sql_exec(store->sql, "BEGIN IMMEDIATE");
+    }
     if (!rc) {
         rc = sql_drop_tables(store->sql, old);
     }
@@ -911,7 +914,11 @@ store_replace(struct store *store, const struct db *db)
     }
     if (rc) {
         error = sql_error(store->sql, store->file_name, "converting");
-        sql_exec(store->sql, "ROLLBACK");
+        if (!sqlite3_get_autocommit(store->sql)) {
+            sql_exec(store->sql, "ROLLBACK");
+        }
+        store->doubtful = true;
+        settle_doubt(store);
     }
     schema_destroy(old);
     return error;
