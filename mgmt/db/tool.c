@@ -16,6 +16,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "command-line.h"
@@ -368,6 +369,7 @@ do_backup(struct ovs_cmdl_context *ctx)
     if (!store_is_sqlite(src)) {
         ovs_fatal(0, "%s: is an OVSDB log: copy it", src);
     }
+    umask(027);                 /* As of the database itself. */
     int rc = sql_open(src, SQLITE_OPEN_READONLY, &sql);
     if (!rc) {
         char *text = sqlite3_mprintf("VACUUM INTO %Q", dst);
