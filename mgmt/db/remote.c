@@ -25,7 +25,8 @@
 #include "timeval.h"
 #include "util.h"
 
-VLOG_DEFINE_THIS_MODULE(remote);
+/* Under ovsdb-server's name, which scripts know from logs. */
+VLOG_DEFINE_THIS_MODULE(ovsdb_jsonrpc_server);
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 10);
 
