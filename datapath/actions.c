@@ -382,8 +382,8 @@ count_filtered(const struct program_op *op, struct port *in,
     }
 }
 
-/* Drops the 'n' 'packets', as 'op' of 'program' says: libopenvswitch counts them
- * by reason, without looking at them. */
+/* Drops the 'n' 'packets', as 'op' of 'program' says: libopenvswitch counts
+ * them by reason, without looking at them. */
 static void
 drop(const struct program *program, const struct program_op *op,
      struct port *in, struct vhost_packet packets[], unsigned int n,
