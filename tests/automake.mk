@@ -71,8 +71,12 @@ CLEANFILES += $(EXTRA_PROGRAMS)
 EXTRA_DIST += tests/bench/kernel tests/bench/ports tests/bench/softmac \
 	tests/bench/switch tests/bench/vhost
 .PHONY: bench
-bench: all $(BENCH_TOOLS) tests/atlocal foreign/stamp
+bench: all $(BENCH_TOOLS) tests/atlocal foreign/stamp tests/guest/initrd
 	$(srcdir)/tests/bench/switch $(BENCHFLAGS)
+
+.PHONY: bench-kernel
+bench-kernel: all foreign/stamp
+	$(srcdir)/tests/bench/kernel $(BENCHFLAGS)
 
 .PHONY: bench-vhost
 bench-vhost: all $(BENCH_TOOLS) tests/vhost/connect-two tests/atlocal
