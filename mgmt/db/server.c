@@ -292,6 +292,7 @@ server_replace_db(struct server *server, struct db *old, struct db *new)
     new->filename = nullable_xstrdup(old->filename);
     new->store = old->store;
     store_set_schema(new->store, new->schema);
+    server_db_replace(server, old, new);
     db_destroy(old);
     server->reconfigure = true;
 }
