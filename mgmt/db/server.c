@@ -182,7 +182,8 @@ server_start(struct server *server)
 void
 server_run(struct server *server)
 {
-    server_wake(server);
+    /* Whoever connects finds the remotes' status up to date. */
+    event_active(server->status_timer, EV_TIMEOUT, 1);
     event_base_dispatch(server->base);
 }
 
