@@ -103,8 +103,10 @@ void vhost_device_answered(struct vhost_device *, uint64_t first,
                            uint64_t last);
 struct vhost_queue *vhost_device_queue(struct vhost_device *,
                                        unsigned int index);
-/* Tells the front-end over the back-end channel to call 'index'. */
-void vhost_device_call_inband(struct vhost_device *, unsigned int index);
+/* Sends 'request', VHOST_USER_BACKEND_VRING_*, about virtqueue 'index' over the
+ * back-end channel.  Returns 0 or a positive errno value.  Any thread. */
+int vhost_device_tell(struct vhost_device *, uint32_t request,
+                      unsigned int index);
 
 /* --- socket.c --- */
 
