@@ -155,6 +155,8 @@ vhost_device_disconnect(struct vhost_device *dev)
     dev->connection = NULL;
     vhost_dirty_log_clear(dev);
     vhost_device_set_memory(dev, NULL);
+    vhost_mapping_destroy(&dev->inflight);
+    dev->n_inflight = 0;
     dev->protocol_features = 0;
     dev->inband = false;
     if (dev->backend_fd >= 0) {
