@@ -80,7 +80,8 @@ bench: all $(BENCH_TOOLS) tests/atlocal foreign/stamp
 	$(srcdir)/tests/bench/switch $(BENCHFLAGS)
 
 .PHONY: bench-vhost
-bench-vhost: all $(BENCH_TOOLS) tests/vhost/connect-two tests/atlocal
+bench-vhost: all $(BENCH_TOOLS) tests/vhost/connect-two tests/vhost/test-vhost \
+		tests/atlocal
 	$(srcdir)/tests/bench/vhost $(BENCHFLAGS)
 
 # The pool of service threads.
