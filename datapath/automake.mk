@@ -26,9 +26,11 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/flow-convert.h \
 	datapath/flow-key.h \
 	datapath/generic.c \
+	datapath/header-template.h \
 	datapath/kernel-io.c \
 	datapath/kernel-io.h \
 	datapath/kernel/compile.c \
+	datapath/kernel/connections.c \
 	datapath/kernel/engine.c \
 	datapath/kernel/engine.h \
 	datapath/kernel/flows.c \
