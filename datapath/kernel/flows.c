@@ -417,14 +417,15 @@ find_hash(uint64_t hash)
            ? i : NO_ENTRY;
 }
 
-/* Gives 'flow' an entry like 'k' on 'port', in place of the one that it may
- * have.  Returns false if there is no room. */
+/* Gives 'flow' an entry like 'k' on the port of 'a', in place of the one that
+ * it may have.  Returns false if there is no room. */
 static bool
-install(struct megaflow *flow, uint32_t port, struct kernel_flow *k,
-        uint64_t outputs)
+install(struct megaflow *flow, struct kernel_attachment *a,
+        struct kernel_flow *k, uint64_t outputs)
     OVS_REQUIRES(mutex)
 {
     uint32_t old = flow->info->kernel_entry;
+    uint32_t port = a->index;
     long long int now = time_msec();
     unsigned int mask = mask_number(k->mask);
 
@@ -454,8 +455,7 @@ install(struct megaflow *flow, uint32_t port, struct kernel_flow *k,
     if (old != NO_ENTRY) {
         k->state = kernel_engine.flows[old].state;
     }
-    k->mark = __atomic_load_n(&kernel_engine.ports[port].up,
-                              __ATOMIC_ACQUIRE);
+    k->mark = kernel_port_attach(a);
     k->marked = time_msec() * 1000000ULL;
     k->deadline = k->marked + KERNEL_PENDING_NSEC;
     int error = publish(i, hash, k);
@@ -503,7 +503,7 @@ kernel_flow_put(struct megaflow *flow)
 
     const struct port *in = datapath_port(
         dp, flow->info->match.flow.in_port.odp_port);
-    const struct kernel_attachment *a = in ? in->kernel : NULL;
+    struct kernel_attachment *a = in ? in->kernel : NULL;
     const struct program *program = ovsrcu_get(struct program *,
                                                &flow->program);
     /* What a port may receive at most is policed by the user engine. */
@@ -512,7 +512,7 @@ kernel_flow_put(struct megaflow *flow)
                     && set_match(flow, a->ifindex, &k)
                     && kernel_compile(dp, program, &k, &outputs);
     bool installed = possible && kernel_engine.enabled
-                     && install(flow, a->index, &k, outputs);
+                     && install(flow, a, &k, outputs);
     if (!installed && flow->info->kernel_entry != NO_ENTRY) {
         remove_entry(flow->info->kernel_entry);
     }
