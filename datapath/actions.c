@@ -351,15 +351,17 @@ rewrite(struct vhost_packet *packet, const struct program_op *op)
 }
 
 static void
-output(struct port *in, odp_port_t number, struct vhost_packet *packet,
-       struct dp_thread *thread)
+output(struct port *in, odp_port_t number, struct vhost_packet packets[],
+       unsigned int n, struct dp_thread *thread)
 {
     struct port *out = datapath_port(in->dp, number);
 
     if (OVS_LIKELY(out && out->class)) {
-        transmit_add(out, packet, thread);
-    } else {
-        port_drop_packet(in, DROP_NO_PORT, packet, thread);
+        transmit_add(out, packets, n, thread);
+        return;
+    }
+    for (unsigned int i = 0; i < n; i++) {
+        port_drop_packet(in, DROP_NO_PORT, &packets[i], thread);
     }
 }
 
@@ -379,7 +381,7 @@ program_run_op(const struct program_op *op, struct port *in,
                struct vhost_packet *packet, struct dp_thread *thread)
 {
     if (op->type == OP_OUTPUT) {
-        output(in, op->port, packet, thread);
+        output(in, op->port, packet, 1, thread);
     } else if (op->type == OP_FILTERED) {
         count_filtered(op, in, packet, thread);
     } else if (op->type == OP_SPOOFED) {
@@ -389,9 +391,10 @@ program_run_op(const struct program_op *op, struct port *in,
     }
 }
 
-void
-program_run(const struct program *program, struct port *in,
-            struct vhost_packet *packet, struct dp_thread *thread)
+/* Runs 'program' on one packet. */
+static void
+run(const struct program *program, struct port *in,
+    struct vhost_packet *packet, struct dp_thread *thread)
 {
     bool waiting = false;
 
@@ -403,7 +406,7 @@ program_run(const struct program *program, struct port *in,
         const struct program_op *op = &program->ops[i];
 
         if (op->type == OP_OUTPUT) {
-            output(in, op->port, packet, thread);
+            output(in, op->port, packet, 1, thread);
             waiting = true;
         } else if (op->type == OP_FILTERED) {
             count_filtered(op, in, packet, thread);
@@ -416,5 +419,20 @@ program_run(const struct program *program, struct port *in,
             }
             rewrite(packet, op);
         }
+    }
+}
+
+void
+program_run(const struct program *program, struct port *in,
+            struct vhost_packet packets[], unsigned int n,
+            struct dp_thread *thread)
+{
+    if (OVS_LIKELY(program->n_ops == 1
+                   && program->ops[0].type == OP_OUTPUT)) {
+        output(in, program->ops[0].port, packets, n, thread);
+        return;
+    }
+    for (unsigned int i = 0; i < n; i++) {
+        run(program, in, &packets[i], thread);
     }
 }

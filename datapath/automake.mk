@@ -26,6 +26,7 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/flow-convert.h \
 	datapath/flow-key.h \
 	datapath/generic.c \
+	datapath/header-template.h \
 	datapath/kernel-io.c \
 	datapath/kernel-io.h \
 	datapath/kernel/compile.c \

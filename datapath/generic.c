@@ -183,7 +183,7 @@ output_one(struct port *port, struct dp_packet *packet,
         view->tunnel.mark = packet->md.pkt_mark;
         view->view.user = &view->tunnel;
     }
-    transmit_add(port, &view->view, thread);
+    transmit_add(port, &view->view, 1, thread);
 }
 
 static void

@@ -219,9 +219,11 @@ struct dp_thread {
 
     /* The batch that is being worked on. */
     struct vhost_packet packets[VHOST_BATCH]; /* For ports that need them. */
-    struct flow_key keys[VHOST_BATCH];
+    struct flow_key keys[VHOST_BATCH];  /* Those that its packets have... */
     struct flow_parse parsed[VHOST_BATCH];
-    struct megaflow *flows[VHOST_BATCH];
+    uint32_t packet_hashes[VHOST_BATCH];
+    uint64_t hashes[VHOST_BATCH];       /* ...their microflow_hash()... */
+    struct megaflow *flows[VHOST_BATCH]; /* ...and flows. */
     unsigned int n_deferred;
     struct deferred deferred[3 * VHOST_BATCH]; /* Some are cut in two, some
                                                 * come from elsewhere. */
@@ -299,20 +301,21 @@ void receive_batch(struct port *, struct vhost_packet packets[],
                    unsigned int n, struct dp_thread *);
 void receive_deferred(struct dp_thread *);
 
-/* Runs 'program' on 'packet', collecting outputs. 'in' is where the packet
- * came from.  The packet stays as it is until transmit_flush(). */
+/* Runs 'program' on the 'n' 'packets', collecting outputs. 'in' is where they
+ * came from.  They stay as they are until transmit_flush(). */
 void program_run(const struct program *, struct port *in,
-                 struct vhost_packet *, struct dp_thread *);
+                 struct vhost_packet packets[], unsigned int n,
+                 struct dp_thread *);
 
 /* Runs one operation, none of tracked.c's, on 'packet', which must not be
  * waiting for output if that changes it. */
 void program_run_op(const struct program_op *, struct port *in,
                     struct vhost_packet *, struct dp_thread *);
 
-/* Runs 'program', which tracks, on the 'n' packets with 'keys', as
- * program_run() does. */
+/* Runs 'program', which tracks, on the 'n' 'packets', as program_run() does.
+ * 'which' has the numbers of their keys in thread->keys. */
 void tracked_run(const struct program *, struct port *in,
-                 struct vhost_packet packets[], const struct flow_key keys[],
+                 struct vhost_packet packets[], const uint8_t which[],
                  unsigned int n, struct dp_thread *);
 
 /* Copies 'packet', which 'in' received, out of its sender's memory, to deal
@@ -327,8 +330,9 @@ struct megaflow *look_up_slow(struct datapath *, struct flow_key *key,
                               unsigned int *blocks, uint64_t hash,
                               struct dp_thread *);
 
-/* Collects 'packet' for output to 'port'. */
-void transmit_add(struct port *, struct vhost_packet *, struct dp_thread *);
+/* Collects the 'n' 'packets' for output to 'port'. */
+void transmit_add(struct port *, struct vhost_packet packets[], unsigned int n,
+                  struct dp_thread *);
 
 /* Sends what has been collected, and the notifications for it. */
 void transmit_flush(struct dp_thread *);

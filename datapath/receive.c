@@ -2,7 +2,8 @@
  *
  * The batch goes through in steps, each over all packets, so that what one
  * packet waits for from memory is fetched while others are worked on.
- * Packets with the same flow key as the one before them share its flow.
+ * Packets whose headers say the same as those of the one before them share its
+ * key, and what is found for it.
  *
  * Packets that find no flow, or whose flow has a generic program, are copied
  * out of the sender's memory and put aside; once the batch has been sent and
@@ -14,6 +15,7 @@
 #include <string.h>
 
 #include "datapath/addresses.h"
+#include "datapath/header-template.h"
 #include "datapath/policer.h"
 #include "datapath/program.h"
 #include "dp-packet.h"
@@ -21,14 +23,9 @@
 #include "timeval.h"
 #include "util.h"
 
-
-/* What parse() found. */
-enum parse_result {
-    PARSED,                     /* A new flow key. */
-    PARSED_SAME,                /* The same one as the packet before. */
-    PARSED_GENERIC,             /* Headers too long for a snapshot. */
-    PARSED_BAD,                 /* Dropped. */
-};
+/* Where the key of a packet is, if not in thread->keys. */
+#define KEY_NONE_GENERIC VHOST_BATCH    /* Headers too long for a snapshot. */
+#define KEY_NONE_DROPPED (VHOST_BATCH + 1)
 
 static void
 key_init(struct flow_key *key, const struct port *port)
@@ -77,29 +74,58 @@ key_hash(const struct flow_key *key, unsigned int blocks)
                             w[1] >> 48 | (w[2] & UINT32_MAX) << 16, 0, 0, 0);
 }
 
-static enum parse_result
-parse(struct port *port, struct vhost_packet *packet, struct flow_key *key,
-      struct flow_parse *parsed, const struct flow_key *last,
-      const struct flow_parse *last_parsed, uint32_t last_hash,
+/* Returns true if keys 'a' and 'b' of 'thread' are the same. */
+static bool
+same_key(const struct dp_thread *thread, unsigned int a, unsigned int b)
+{
+    return thread->hashes[a] == thread->hashes[b]
+           && !memcmp(&thread->keys[a], &thread->keys[b], 128);
+}
+
+/* Parses 'packet', from 'port', unless its headers match 'template', which
+ * stands for the last of the '*n_keys' that 'thread' has.  (It is made when
+ * that turns out to be the key of two packets in a row: packets that all differ
+ * need none.)  Returns the number of its key, a new one or that, or
+ * KEY_NONE_*. */
+static unsigned int
+parse(struct port *port, struct vhost_packet *packet,
+      struct header_template *template, unsigned int *n_keys,
       struct dp_thread *thread)
 {
+    bool alike = header_template_matches(template, packet->head,
+                                         packet->head_len, packet->len);
+    unsigned int i = *n_keys - alike;
+    struct flow_key *key = &thread->keys[i];
+    struct flow_parse *parsed = &thread->parsed[i];
+
     packet->user = NULL;
-    if (OVS_UNLIKELY(!parse_packet(port, packet, key, parsed))) {
-        return PARSED_GENERIC;
+    if (alike) {
+        packet->l3_ofs = parsed->l3_ofs;
+        packet->l4_ofs = parsed->l4_ofs;
+    } else if (OVS_UNLIKELY(!parse_packet(port, packet, key, parsed))) {
+        return KEY_NONE_GENERIC;
     }
     if (OVS_UNLIKELY(packet->vnet.flags | packet->vnet.gso_type)
         && !offload_check(packet, key)) {
         port_drop_packet(port, DROP_BAD_OFFLOAD, packet, thread);
-        return PARSED_BAD;
+        return KEY_NONE_DROPPED;
     }
-    if (last && parsed->blocks == FLOW_KEY_L2_L4
-        && last_parsed->blocks == FLOW_KEY_L2_L4
-        && !memcmp(key, last, 64)) {
-        packet->hash = last_hash;
-        return PARSED_SAME;
+    if (!alike) {
+        thread->hashes[i] = microflow_hash(key, parsed->blocks);
+        if (i && same_key(thread, i - 1, i)) {
+            header_template_make(template, packet->head, packet->head_len,
+                                 packet->len, key, parsed);
+            i--;
+        } else {
+            __builtin_prefetch(microflow_line(thread->cache,
+                                              thread->hashes[i]));
+            thread->packet_hashes[i] = key_hash(key, parsed->blocks);
+            template->n_words = 0;
+            ++*n_keys;
+        }
     }
-    packet->hash = key_hash(key, parsed->blocks);
-    return PARSED;
+    packet->hash = thread->packet_hashes[i];
+    return i;
 }
 
 struct put_aside_aux {
@@ -188,35 +214,92 @@ look_up_slow(struct datapath *dp, struct flow_key *key, unsigned int *blocks,
     return flow;
 }
 
-/* Counts packets 'first' to 'end' of the batch, all of 'flow', and runs its
- * program on them. */
+/* Parses the 'n' packets that 'port' received into the keys of 'thread', with
+ * the number of each packet's key in 'which'.  Returns the number of keys. */
+static unsigned int
+parse_batch(struct port *port, struct vhost_packet packets[], unsigned int n,
+            uint8_t which[], struct dp_thread *thread)
+{
+    struct policer *policer = ovsrcu_get(struct policer *, &port->ingress);
+    long long int now = OVS_UNLIKELY(policer) ? time_usec() : 0;
+    struct port_counters *counters = &thread->counters[port->index];
+    struct header_template template = { .n_words = 0 };
+    unsigned int n_keys = 0;
+    uint64_t bytes = 0;
+
+    for (unsigned int i = 0; i < n; i++) {
+        bytes += packets[i].len;
+        if (OVS_UNLIKELY(policer)
+            && !policer_admit(policer, packets[i].len, now)) {
+            port_drop_packet(port, DROP_POLICING, &packets[i], thread);
+            which[i] = KEY_NONE_DROPPED;
+        } else {
+            which[i] = parse(port, &packets[i], &template, &n_keys, thread);
+        }
+    }
+    counter_add(&counters->rx_packets, n);
+    counter_add(&counters->rx_bytes, bytes);
+    return n_keys;
+}
+
+/* Finds the flows of the first 'n' keys of 'thread', NULL where there is none.
+ * Returns for how many there is one. */
+static unsigned int
+look_up(struct datapath *dp, unsigned int n, struct dp_thread *thread)
+{
+    struct megaflow **flows = thread->flows;
+    unsigned int n_hits = 0, n_found = 0;
+
+    for (unsigned int i = 0; i < n; i++) {
+        flows[i] = microflow_find(thread->cache, thread->hashes[i]);
+        if (flows[i]) {
+            __builtin_prefetch(&flows[i]->key);
+            __builtin_prefetch(&flows[i]->program);
+        }
+    }
+    for (unsigned int i = 0; i < n; i++) {
+        struct flow_key *key = &thread->keys[i];
+        unsigned int blocks = thread->parsed[i].blocks;
+
+        if (flows[i] && megaflow_matches(flows[i], &dp->flows, key,
+                                         &blocks)) {
+            n_hits++;
+        } else {
+            flows[i] = look_up_slow(dp, key, &blocks, thread->hashes[i],
+                                    thread);
+        }
+        n_found += flows[i] != NULL;
+    }
+    counter_add(&thread->cache_counters.microflow, n_hits);
+    return n_found;
+}
+
+/* Counts the 'n' 'packets', all of 'flow', and runs its program on them; the
+ * keys of 'thread' that 'which' names are theirs. */
 static void
-act(struct port *port, struct vhost_packet packets[], unsigned int first,
-    unsigned int end, struct megaflow *flow, struct dp_thread *thread)
+act(struct port *port, struct vhost_packet packets[], const uint8_t which[],
+    unsigned int n, struct megaflow *flow, struct dp_thread *thread)
 {
     unsigned int bytes = 0;
     uint16_t tcp_flags = 0;
 
-    for (unsigned int i = first; i < end; i++) {
+    for (unsigned int i = 0; i < n; i++) {
         bytes += packets[i].len;
-        tcp_flags |= thread->keys[i].tcp_flags;
+        tcp_flags |= thread->keys[which[i]].tcp_flags;
     }
-    megaflow_count(thread->stats, flow, end - first, bytes, ntohs(tcp_flags),
+    megaflow_count(thread->stats, flow, n, bytes, ntohs(tcp_flags),
                    thread->now);
 
     const struct program *program = ovsrcu_get(struct program *,
                                                &flow->program);
     if (OVS_UNLIKELY(program->tracks)) {
-        tracked_run(program, port, &packets[first], &thread->keys[first],
-                    end - first, thread);
-        return;
-    }
-    for (unsigned int i = first; i < end; i++) {
-        if (OVS_UNLIKELY(program->generic)) {
+        tracked_run(program, port, packets, which, n, thread);
+    } else if (OVS_UNLIKELY(program->generic)) {
+        for (unsigned int i = 0; i < n; i++) {
             put_aside(port, &packets[i], NULL, program, thread);
-        } else {
-            program_run(program, port, &packets[i], thread);
         }
+    } else {
+        program_run(program, port, packets, n, thread);
     }
 }
 
@@ -224,93 +307,29 @@ void
 receive_batch(struct port *port, struct vhost_packet packets[],
               unsigned int n, struct dp_thread *thread)
 {
-    struct datapath *dp = port->dp;
-    uint64_t hashes[VHOST_BATCH];
-    struct megaflow **flows = thread->flows;
-    enum parse_result results[VHOST_BATCH];
-    uint64_t bytes = 0;
+    uint8_t which[VHOST_BATCH];
+    unsigned int n_keys = parse_batch(port, packets, n, which, thread);
+    unsigned int n_looked_up = look_up(port->dp, n_keys, thread);
+    unsigned int n_acted = 0;
 
-    /* Parse. */
-    struct policer *policer = ovsrcu_get(struct policer *, &port->ingress);
-    long long int now = OVS_UNLIKELY(policer) ? time_usec() : 0;
-    const struct flow_key *last = NULL;
-    const struct flow_parse *last_parsed = NULL;
-    uint32_t last_hash = 0;
-    for (unsigned int i = 0; i < n; i++) {
-        struct flow_key *key = &thread->keys[i];
-        struct flow_parse *parsed = &thread->parsed[i];
-
-        bytes += packets[i].len;
-        if (OVS_UNLIKELY(policer)
-            && !policer_admit(policer, packets[i].len, now)) {
-            port_drop_packet(port, DROP_POLICING, &packets[i], thread);
-            results[i] = PARSED_BAD;
-            continue;
-        }
-        results[i] = parse(port, &packets[i], key, parsed, last, last_parsed,
-                           last_hash, thread);
-        if (results[i] == PARSED) {
-            hashes[i] = microflow_hash(key, parsed->blocks);
-            __builtin_prefetch(microflow_line(thread->cache, hashes[i]));
-            last = key;
-            last_parsed = parsed;
-            last_hash = packets[i].hash;
-        }
-    }
-    struct port_counters *counters = &thread->counters[port->index];
-    counter_add(&counters->rx_packets, n);
-    counter_add(&counters->rx_bytes, bytes);
-
-    /* Look up. */
-    for (unsigned int i = 0; i < n; i++) {
-        flows[i] = NULL;
-        if (results[i] == PARSED) {
-            flows[i] = microflow_find(thread->cache, hashes[i]);
-            if (flows[i]) {
-                __builtin_prefetch(&flows[i]->key);
-                __builtin_prefetch(&flows[i]->program);
-            }
-        }
-    }
-    unsigned int n_same = 0, n_hits = 0;
-    for (unsigned int i = 0; i < n; i++) {
-        unsigned int blocks = thread->parsed[i].blocks;
-
-        if (results[i] == PARSED) {
-            if (flows[i] && megaflow_matches(flows[i], &dp->flows,
-                                             &thread->keys[i], &blocks)) {
-                n_hits++;
-            } else {
-                flows[i] = look_up_slow(dp, &thread->keys[i], &blocks,
-                                        hashes[i], thread);
-            }
-        } else if (results[i] == PARSED_SAME) {
-            /* Packets in between that were no part of the run have none. */
-            unsigned int j = i - 1;
-            while (results[j] > PARSED_SAME) {
-                j--;
-            }
-            flows[i] = flows[j];
-            n_same++;
-        }
-    }
-    counter_add(&thread->cache_counters.same, n_same);
-    counter_add(&thread->cache_counters.microflow, n_hits);
-
-    /* Act. */
     for (unsigned int i = 0; i < n; ) {
+        struct megaflow *flow = which[i] < n_keys ? thread->flows[which[i]]
+                                                  : NULL;
         unsigned int end = i + 1;
 
-        if (flows[i]) {
-            while (end < n && flows[end] == flows[i]) {
+        if (flow) {
+            while (end < n && which[end] < n_keys
+                   && thread->flows[which[end]] == flow) {
                 end++;
             }
-            act(port, packets, i, end, flows[i], thread);
-        } else if (results[i] != PARSED_BAD) {
+            act(port, &packets[i], &which[i], end - i, flow, thread);
+            n_acted += end - i;
+        } else if (which[i] != KEY_NONE_DROPPED) {
             miss(port, &packets[i], thread);
         }
         i = end;
     }
+    counter_add(&thread->cache_counters.same, n_acted - n_looked_up);
     upcall_note_misses(port, n, thread->n_missed);
     thread->n_missed = 0;
     transmit_flush(thread);

@@ -263,7 +263,7 @@ act(struct port *in, struct megaflow *flow, struct group *group,
             put_aside(in, group->packets[i], group->stand_ins[i], program,
                       thread);
         } else {
-            program_run(program, in, group->packets[i], thread);
+            program_run(program, in, group->packets[i], 1, thread);
         }
     }
 }
@@ -383,7 +383,7 @@ run(const struct program *program, struct port *in, struct group *group,
 
 void
 tracked_run(const struct program *program, struct port *in,
-            struct vhost_packet packets[], const struct flow_key keys[],
+            struct vhost_packet packets[], const uint8_t which[],
             unsigned int n, struct dp_thread *thread)
 {
     struct group group = { .n = 0 };
@@ -391,7 +391,8 @@ tracked_run(const struct program *program, struct port *in,
     for (unsigned int i = 0; i < n; i++) {
         struct dp_packet *stand_in = &thread->stand_ins[group.n];
 
-        if (make_stand_in(stand_in, &packets[i], &keys[i], in)) {
+        if (make_stand_in(stand_in, &packets[i], &thread->keys[which[i]],
+                          in)) {
             group.packets[group.n] = &packets[i];
             group.stand_ins[group.n++] = stand_in;
         } else {

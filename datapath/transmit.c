@@ -149,17 +149,21 @@ output_for_port(struct port *port, struct dp_thread *thread)
 }
 
 void
-transmit_add(struct port *port, struct vhost_packet *packet,
+transmit_add(struct port *port, struct vhost_packet packets[], unsigned int n,
              struct dp_thread *thread)
 {
     struct output *output = output_for_port(port, thread);
 
-    if (OVS_UNLIKELY(packet->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
-        && !offload_fits(packet, port_offloads(port))) {
-        send_finished(output, packet, thread);
-        return;
+    for (unsigned int i = 0; i < n; i++) {
+        struct vhost_packet *packet = &packets[i];
+
+        if (OVS_UNLIKELY(packet->vnet.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM)
+            && !offload_fits(packet, port_offloads(port))) {
+            send_finished(output, packet, thread);
+        } else {
+            output_add(output, packet, thread);
+        }
     }
-    output_add(output, packet, thread);
 }
 
 void

@@ -4,7 +4,8 @@
  * by flow_key_parse(), fed with growing snapshots, and by flow_extract(); the
  * key made from the result of the latter must be the same.  Then random masks:
  * a compact megaflow must match a packet exactly if the struct flow, masked,
- * is equal to the masked struct flow that it was made from.
+ * is equal to the masked struct flow that it was made from.  And templates: a
+ * frame that matches that of another must have the same key as that.
  *
  *   test-flow-key [ROUNDS [SEED]]
  */
@@ -16,6 +17,7 @@
 
 #include "datapath/flow-convert.h"
 #include "datapath/flow-key.h"
+#include "datapath/header-template.h"
 #include "dp-packet.h"
 #include "flow.h"
 #include "packets.h"
@@ -134,6 +136,51 @@ check_mask(const uint8_t *frame_a, size_t len_a, const uint8_t *frame_b,
     return true;
 }
 
+/* Packets that matched a template though not each of their bytes did. */
+static unsigned int n_alike;
+
+/* Compares 'frame' with what becomes of it when some bytes, most of them in its
+ * headers, change. */
+static bool
+check_template(const uint8_t *frame, size_t len)
+{
+    struct header_template template;
+    uint8_t other[RANDOM_FRAME_MAX];
+    struct flow_key key, other_key;
+    struct flow_parse parse;
+    size_t other_len = len;
+
+    if (!parse_growing(frame, len, &key, &parse)) {
+        return true;
+    }
+    header_template_make(&template, frame, len, len, &key, &parse);
+    memcpy(other, frame, len);
+    for (int n = random_range(4); n > 0; n--) {
+        other[random_range(MIN(len, 90))] = random_range(2) ? random_uint8()
+                                                            : random_range(8);
+    }
+    if (!random_range(4)) {
+        other_len -= random_range(MIN(len - 14, 40) + 1);
+    }
+    if (!header_template_matches(&template, other, other_len, other_len)) {
+        return true;
+    }
+    n_alike += memcmp(frame, other, other_len) != 0;
+
+    uint16_t l3_ofs = parse.l3_ofs, l4_ofs = parse.l4_ofs;
+    if (!parse_growing(other, other_len, &other_key, &parse)
+        || memcmp(&key, &other_key, sizeof key)
+        || parse.l3_ofs != l3_ofs || parse.l4_ofs != l4_ofs) {
+        printf("the template of one matches the other\n");
+        dump("one", frame, len);
+        dump("other", other, other_len);
+        dump("key of one", &key, sizeof key);
+        dump("key of the other", &other_key, sizeof other_key);
+        return false;
+    }
+    return true;
+}
+
 int
 main(int argc, char *argv[])
 {
@@ -149,10 +196,15 @@ main(int argc, char *argv[])
         flow_vlan_limit = random_range(FLOW_MAX_VLAN_HEADERS + 1);
         lens[i % 2] = random_frame(frames[i % 2]);
         if (!check_parse(frames[i % 2], lens[i % 2])
-            || !check_mask(frames[0], lens[0], frames[1], lens[1])) {
+            || !check_mask(frames[0], lens[0], frames[1], lens[1])
+            || !check_template(frames[i % 2], lens[i % 2])) {
             printf("round %u of seed %u failed\n", i, seed);
             return 1;
         }
+    }
+    if (n_alike < rounds / 100) {
+        printf("only %u of %u packets were alike\n", n_alike, rounds);
+        return 1;
     }
     printf("ok: %u packets\n", rounds);
     return 0;
