@@ -188,16 +188,21 @@ attach(void *a_)
 }
 
 uint64_t
-kernel_port_attach(struct kernel_attachment *a)
+kernel_port_attach(unsigned int index)
 {
-    bool settled;
+    bool settled = true;
 
-    if (!a->wanted) {
+    ovs_mutex_lock(&mutex);
+    struct kernel_attachment *a = attachments[index];
+    if (a && !a->wanted) {
         a->wanted = true;
         device_work(a->name, attach, a);
     }
-    atomic_read(&a->settled, &settled);
-    return port_up(a->index) + (settled ? 0 : NEVER_DONE);
+    if (a) {
+        atomic_read(&a->settled, &settled);
+    }
+    ovs_mutex_unlock(&mutex);
+    return port_up(index) + (settled ? 0 : NEVER_DONE);
 }
 
 /* Ends what attach() did, for good or for the next daemon. */

@@ -64,8 +64,6 @@ port_init(struct port *port, unsigned int number)
 
     a->index = number;
     a->ifindex = LO_IFINDEX;
-    a->wanted = true;           /* We run the programs ourselves. */
-    atomic_init(&a->settled, true);
     *port = (struct port) {
         .dp = &dp, .number = u32_to_odp(number), .kernel = a
     };
