@@ -375,6 +375,8 @@ run(const struct program *program, struct port *in, struct group *group,
         case OP_OUTPUT:
         case OP_FILTERED:
         case OP_SPOOFED:
+        case OP_METER:
+        case OP_DROP:
         case OP_PUSH_VLAN:
         case OP_POP_VLAN:
         case OP_SET_ETH:
