@@ -15,9 +15,8 @@
 #include "packets.h"
 #include "unaligned.h"
 
-/* Makes 'dst' a packet with a head of its own and the payload of 'src'. */
-static void
-clone_init(struct packet_clone *dst, const struct vhost_packet *src)
+void
+packet_clone_init(struct packet_clone *dst, const struct vhost_packet *src)
 {
     struct vhost_packet *clone = &dst->packet;
     uint16_t head_len = MIN(src->head_len, VHOST_HEAD_MAX);
@@ -58,7 +57,7 @@ make_writable(struct vhost_packet *packet, struct dp_thread *thread)
     }
 
     struct packet_clone *clone = &thread->clones[thread->n_clones++];
-    clone_init(clone, packet);
+    packet_clone_init(clone, packet);
     return &clone->packet;
 }
 

@@ -30,6 +30,7 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/kernel-io.c \
 	datapath/kernel-io.h \
 	datapath/kernel/compile.c \
+	datapath/kernel/connections.c \
 	datapath/kernel/engine.c \
 	datapath/kernel/engine.h \
 	datapath/kernel/flows.c \

@@ -8,6 +8,7 @@
 #include "conntrack.h"
 #include "conntrack-tp.h"
 #include "ct-dpif.h"
+#include "datapath/kernel/kernel.h"
 #include "ipf.h"
 #include "openvswitch/list.h"
 #include "util.h"
@@ -66,9 +67,12 @@ static int
 provider_ct_flush(struct dpif *dpif, const uint16_t *zone,
                   const struct ct_dpif_tuple *tuple)
 {
-    return tuple ? conntrack_flush_tuple(dpif_ct(dpif), tuple,
-                                         zone ? *zone : 0)
-                 : conntrack_flush(dpif_ct(dpif), zone);
+    int error = tuple ? conntrack_flush_tuple(dpif_ct(dpif), tuple,
+                                              zone ? *zone : 0)
+                      : conntrack_flush(dpif_ct(dpif), zone);
+
+    kernel_connections_flush(dpif_datapath(dpif));
+    return error;
 }
 
 static int
@@ -92,7 +96,14 @@ provider_ct_get_nconns(struct dpif *dpif, uint32_t *n)
 static int
 provider_ct_set_tcp_seq_chk(struct dpif *dpif, bool enabled)
 {
-    return conntrack_set_tcp_seq_chk(dpif_ct(dpif), enabled);
+    struct datapath *dp = dpif_datapath(dpif);
+
+    /* Before: connections in the kernel do without. */
+    atomic_store(&dp->tcp_seq_chk, enabled);
+    if (enabled) {
+        kernel_connections_flush(dp);
+    }
+    return conntrack_set_tcp_seq_chk(dp->conntrack, enabled);
 }
 
 static int

@@ -94,6 +94,20 @@ kernel_batch_finish(struct kernel_batch *batch, unsigned int i, size_t n)
 }
 
 void
+kernel_packet_extend(struct vhost_packet *packet, size_t len)
+{
+    uint16_t head_len = MIN(len, KERNEL_HEAD);
+
+    if (head_len > packet->head_len) {
+        memset(packet->head + packet->head_len, 0,
+               head_len - packet->head_len);
+        packet->head_len = head_len;
+    }
+    packet->len = len;
+    packet->n_segs = 0;
+}
+
+void
 kernel_packet_push_vlan(struct vhost_packet *packet, ovs_be16 tpid,
                         ovs_be16 tci)
 {

@@ -46,6 +46,10 @@ void kernel_batch_prepare(struct kernel_batch *batch, unsigned int i,
  * made.  Returns false if that is no frame, or too long a one. */
 bool kernel_batch_finish(struct kernel_batch *batch, unsigned int i, size_t n);
 
+/* Makes 'packet', received but for its end, one of 'len' bytes, to be looked at
+ * alone: the head has zeros for what is missing of it. */
+void kernel_packet_extend(struct vhost_packet *, size_t len);
+
 /* Puts a VLAN tag that the kernel took out of 'packet', which it received,
  * back in.  There must be KERNEL_TAG_ROOM bytes before its head. */
 void kernel_packet_push_vlan(struct vhost_packet *, ovs_be16 tpid,

@@ -402,6 +402,8 @@ flow_create(struct megaflow_table *table, const struct match *match,
         flow->info->match = *match;
         flow->info->kernel_entry = MEGAFLOW_NO_ENTRY;
         flow->info->kernel_wanted = false;
+        flow->info->kernel_gone = false;
+        ovs_list_init(&flow->info->kernel_connections);
         flow->table = table;
         flow->subtable = NULL;
         ovsrcu_set_hidden(&flow->program, program);

@@ -50,9 +50,12 @@ struct megaflow_info {
     ovs_u128 ufid;
     struct match match;             /* As put, in_port exact. */
 
-    /* kernel/flows.c's.  Its mutex. */
+    /* kernel/'s.  The mutex of its flows. */
     uint32_t kernel_entry;          /* MEGAFLOW_NO_ENTRY if it has none. */
     bool kernel_wanted;             /* It could have one were there room. */
+    bool kernel_gone;               /* It is being removed. */
+    struct ovs_list kernel_connections; /* That go by it: see
+                                     * kernel/connections.c. */
 };
 
 struct megaflow {

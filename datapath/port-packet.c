@@ -105,9 +105,10 @@ packet_socket_cast(struct vhost_source *source)
 /* --- Receiving ----------------------------------------------------------- */
 
 /* Receives packet 'i' of 'batch'.  Returns 0, or EAGAIN if there is none, or
- * another positive errno value if there was one that cannot be had. */
+ * another positive errno value if there was one that cannot be had.  Sets
+ * '*copy' if it is the beginning of one that the kernel engine forwarded. */
 static int
-receive_packet(int fd, struct kernel_batch *batch, unsigned int i)
+receive_packet(int fd, struct kernel_batch *batch, unsigned int i, bool *copy)
 {
     struct iovec iov[KERNEL_RX_IOVS];
     union auxdata buffer;
@@ -118,6 +119,7 @@ receive_packet(int fd, struct kernel_batch *batch, unsigned int i)
         .msg_controllen = sizeof buffer,
     };
 
+    *copy = false;
     kernel_batch_prepare(batch, i, iov);
     ssize_t n = recvmsg(fd, &msg, MSG_DONTWAIT);
     if (n < 0) {
@@ -133,6 +135,10 @@ receive_packet(int fd, struct kernel_batch *batch, unsigned int i)
         struct tpacket_auxdata aux;
 
         memcpy(&aux, CMSG_DATA(cmsg), sizeof aux);
+        if (aux.tp_len > aux.tp_snaplen) {
+            *copy = true;
+            kernel_packet_extend(&batch->packets[i], aux.tp_len);
+        }
         if (aux.tp_status & TP_STATUS_VLAN_VALID) {
             kernel_packet_push_vlan(
                 &batch->packets[i],
@@ -157,9 +163,12 @@ receive_batch_from(struct packet_socket *s, struct kernel_batch *batch,
     size_t bytes = 0;
 
     for (unsigned int i = 0; i < max && bytes < KERNEL_BATCH_BYTES; i++) {
-        int error = receive_packet(s->source.fd, batch, n);
+        bool copy;
+        int error = receive_packet(s->source.fd, batch, n, &copy);
 
-        if (!error) {
+        if (!error && copy) {
+            kernel_connection_refresh(s->port, &batch->packets[n], thread);
+        } else if (!error) {
             bytes += batch->packets[n++].len;
         } else if (error == EINVAL || error == EMSGSIZE) {
             port_drop(s->port, DROP_BAD_OFFLOAD, 1, thread);

@@ -37,6 +37,7 @@ struct dp_packet;
 struct dp_packet_batch;
 struct meter_table;
 struct netdev_custom_stats;
+struct pkt_metadata;
 struct program_op;
 struct seq;
 
@@ -90,6 +91,7 @@ struct datapath {
     struct upcall_queue *upcall_queue;  /* Those that handlers make. */
 
     struct conntrack *conntrack;
+    atomic_bool tcp_seq_chk;        /* The user wants TCP sequence checks. */
     struct meter_table *meters;
     struct ovs_mutex bond_mutex;
     struct cmap bonds;              /* Of struct bond_map, bond-map.c. */
@@ -307,6 +309,9 @@ void program_run(const struct program *, struct port *in,
                  struct vhost_packet packets[], unsigned int n,
                  struct dp_thread *);
 
+/* Makes 'dst' a packet with a head of its own and the payload of 'src'. */
+void packet_clone_init(struct packet_clone *dst, const struct vhost_packet *src);
+
 /* Runs one operation, none of tracked.c's, on 'packet', which must not be
  * waiting for output if that changes it. */
 void program_run_op(const struct program_op *, struct port *in,
@@ -317,6 +322,20 @@ void program_run_op(const struct program_op *, struct port *in,
 void tracked_run(const struct program *, struct port *in,
                  struct vhost_packet packets[], const uint8_t which[],
                  unsigned int n, struct dp_thread *);
+
+/* The parts of that, for who wants to know where it leads (one packet, whose
+ * head is its own): makes 'stand_in' the packet as the connection tracker sees
+ * it, with 'key', or returns false if it must go the generic way; makes the
+ * flow key of the packet, recirculated, whose metadata is 'md', or returns false
+ * if its headers are too long; and tracks it, as 'op' of 'program' says. */
+bool tracked_make_stand_in(struct dp_packet *stand_in, struct vhost_packet *,
+                           const struct flow_key *, const struct port *in);
+bool tracked_make_key(const struct port *in, const struct vhost_packet *,
+                      const struct pkt_metadata *md, struct flow_key *,
+                      struct flow_parse *);
+void tracked_track(struct dp_packet *stand_in, struct vhost_packet *,
+                   struct port *in, const struct program *,
+                   const struct program_op *, struct dp_thread *);
 
 /* Copies 'packet', which 'in' received, out of its sender's memory, to deal
  * with it when the batch is done: to run 'program' or, if NULL, to find out

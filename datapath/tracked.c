@@ -28,6 +28,7 @@
 #include "conntrack.h"
 #include "csum.h"
 #include "datapath/conntrack-action.h"
+#include "datapath/kernel/kernel.h"
 #include "datapath/program.h"
 #include "dp-packet.h"
 #include "packets.h"
@@ -129,11 +130,9 @@ port_has_payload_addresses(ovs_be16 port)
     return port == htons(IPPORT_FTP) || port == htons(IPPORT_TFTP);
 }
 
-/* Makes 'stand_in' one of 'packet', with 'key', which 'in' received.  Returns
- * false if it must go the generic way. */
-static bool
-make_stand_in(struct dp_packet *stand_in, struct vhost_packet *packet,
-              const struct flow_key *key, const struct port *in)
+bool
+tracked_make_stand_in(struct dp_packet *stand_in, struct vhost_packet *packet,
+                      const struct flow_key *key, const struct port *in)
 {
     size_t l4 = packet->l4_ofs;
 
@@ -216,11 +215,10 @@ track(struct group *group, struct port *in, const struct program *program,
     }
 }
 
-/* Makes the flow key of 'packet', recirculated, whose metadata is 'md'. */
-static bool
-make_key(const struct port *in, const struct vhost_packet *packet,
-         const struct pkt_metadata *md, struct flow_key *key,
-         struct flow_parse *parsed)
+bool
+tracked_make_key(const struct port *in, const struct vhost_packet *packet,
+                 const struct pkt_metadata *md, struct flow_key *key,
+                 struct flow_parse *parsed)
 {
     memset(key, 0, 128);
     parsed->blocks = FLOW_KEY_L2_L4 | FLOW_KEY_WIDE_L3;
@@ -238,6 +236,18 @@ make_key(const struct port *in, const struct vhost_packet *packet,
         memcpy(key->ct_label, &md->ct_label, sizeof key->ct_label);
     }
     return true;
+}
+
+void
+tracked_track(struct dp_packet *stand_in, struct vhost_packet *packet,
+              struct port *in, const struct program *program,
+              const struct program_op *op, struct dp_thread *thread)
+{
+    struct group group = {
+        .n = 1, .packets = { packet }, .stand_ins = { stand_in },
+    };
+
+    track(&group, in, program, op, thread);
 }
 
 /* Runs the program of 'flow' on 'group', all of whose packets belong to it. */
@@ -284,7 +294,7 @@ recirculate(struct group *group, struct port *in, uint32_t recirc_id,
         md->recirc_id = recirc_id;
         flows[i] = NULL;
         hashes[i] = 0;
-        if (make_key(in, group->packets[i], md, &keys[i], &parsed)) {
+        if (tracked_make_key(in, group->packets[i], md, &keys[i], &parsed)) {
             hashes[i] = microflow_hash(&keys[i], parsed.blocks);
             flows[i] = microflow_find(thread->cache, hashes[i]);
         }
@@ -391,8 +401,12 @@ tracked_run(const struct program *program, struct port *in,
     for (unsigned int i = 0; i < n; i++) {
         struct dp_packet *stand_in = &thread->stand_ins[group.n];
 
-        if (make_stand_in(stand_in, &packets[i], &thread->keys[which[i]],
-                          in)) {
+        const struct flow_key *key = &thread->keys[which[i]];
+
+        if (in->kernel) {
+            kernel_connection_consider(in, &packets[i], key, thread);
+        }
+        if (tracked_make_stand_in(stand_in, &packets[i], key, in)) {
             group.packets[group.n] = &packets[i];
             group.stand_ins[group.n++] = stand_in;
         } else {

@@ -310,6 +310,7 @@ show_flow(const struct datapath *dp, const struct megaflow *flow,
     json_object_put_string(object, "datapath", dp->name);
     json_object_put_string(object, "engine",
                            kernel_flow_exists(flow) ? "kernel" : "user");
+    put_integer(object, "connections", kernel_connections_count(flow));
     json_object_put_string(object, "path", program->generic ? "generic"
                                                             : "fast");
     json_array_add(array, object);

@@ -187,10 +187,8 @@ compile_action(const struct datapath *dp, const struct program *program,
     }
 }
 
-/* Returns true if 'program' does something else than its actions say, because
- * of addresses that ports do or don't have. */
-static bool
-differs_from_actions(const struct program *program)
+bool
+kernel_differs_from_actions(const struct program *program)
 {
     for (unsigned int i = 0; i < program->n_ops; i++) {
         if (program->ops[i].type == OP_FILTERED
@@ -201,39 +199,101 @@ differs_from_actions(const struct program *program)
     return false;
 }
 
+void
+kernel_compiler_init(struct kernel_compiler *c, const struct datapath *dp,
+                     struct kernel_flow *flow)
+{
+    *c = (struct kernel_compiler) {
+        .dp = dp, .flow = flow, .op = flow->ops, .end = flow->ops,
+    };
+}
+
+/* Returns true if there is room for what one action makes, up to three
+ * operations. */
+static bool
+has_room(const struct kernel_compiler *c)
+{
+    return c->op + 3 <= c->flow->ops + KERNEL_MAX_OPS;
+}
+
+bool
+kernel_compiler_add(struct kernel_compiler *c, const struct program *program,
+                    const struct nlattr *a)
+{
+    if (!has_room(c)
+        || !compile_action(c->dp, program, a, &c->op, &c->outputs)) {
+        return false;
+    }
+    if (nl_attr_type(a) == OVS_ACTION_ATTR_OUTPUT) {
+        c->end = c->op;
+    }
+    return true;
+}
+
+bool
+kernel_compiler_add_tuple(struct kernel_compiler *c,
+                          const struct flow_key *key)
+{
+    struct ovs_key_tcp ports = { key->tp_src, key->tp_dst };
+    struct ovs_key_tcp ports_mask = { OVS_BE16_MAX, OVS_BE16_MAX };
+
+    if (!has_room(c)) {
+        return false;
+    }
+    if (key->dl_type == htons(ETH_TYPE_IP)) {
+        struct ovs_key_ipv4 ip = {
+            .ipv4_src = key->nw_src, .ipv4_dst = key->nw_dst,
+        };
+        struct ovs_key_ipv4 mask = {
+            .ipv4_src = OVS_BE32_MAX, .ipv4_dst = OVS_BE32_MAX,
+        };
+
+        compile_ipv4(&ip, &mask, c->op++);
+    } else {
+        struct in6_addr mask = in6addr_exact;
+
+        compile_ipv6_addr(key->ipv6_src, &mask, KERNEL_SET_IPV6_SRC, &c->op);
+        compile_ipv6_addr(key->ipv6_dst, &mask, KERNEL_SET_IPV6_DST, &c->op);
+    }
+    compile_ports(&ports, &ports_mask, key->nw_proto, c->op++);
+    return true;
+}
+
+void
+kernel_compiler_finish(struct kernel_compiler *c)
+{
+    struct kernel_flow *flow = c->flow;
+
+    /* What comes after the last output has no effect. */
+    flow->n_ops = c->end - flow->ops;
+    if (flow->n_ops) {
+        c->end[-1].last = 1;
+    }
+    for (struct kernel_op *op = flow->ops; op < c->end; op++) {
+        flow->plain_ipv6 |= (op->type == KERNEL_SET_IPV6_SRC
+                             || op->type == KERNEL_SET_IPV6_DST);
+    }
+}
+
 bool
 kernel_compile(const struct datapath *dp, const struct program *program,
                struct kernel_flow *flow, uint64_t *outputs)
 {
-    struct kernel_op *op = flow->ops;
-    struct kernel_op *end = flow->ops;
+    struct kernel_compiler c;
     const struct nlattr *a;
     unsigned int left;
 
-    *outputs = 0;
-    if (differs_from_actions(program)) {
+    if (kernel_differs_from_actions(program)) {
         return false;
     }
+    kernel_compiler_init(&c, dp, flow);
     NL_ATTR_FOR_EACH_UNSAFE (a, left, program->actions,
                              program->actions_len) {
-        /* One action makes up to three operations. */
-        if (op + 3 > flow->ops + KERNEL_MAX_OPS
-            || !compile_action(dp, program, a, &op, outputs)) {
+        if (!kernel_compiler_add(&c, program, a)) {
             return false;
         }
-        if (nl_attr_type(a) == OVS_ACTION_ATTR_OUTPUT) {
-            end = op;
-        }
     }
-
-    /* What comes after the last output has no effect. */
-    flow->n_ops = end - flow->ops;
-    if (flow->n_ops) {
-        end[-1].last = 1;
-    }
-    for (op = flow->ops; op < end; op++) {
-        flow->plain_ipv6 |= (op->type == KERNEL_SET_IPV6_SRC
-                             || op->type == KERNEL_SET_IPV6_DST);
-    }
+    kernel_compiler_finish(&c);
+    *outputs = c.outputs;
     return true;
 }

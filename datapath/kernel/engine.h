@@ -7,6 +7,7 @@
 #include "datapath/tc-program.h"
 #include "openvswitch/thread.h"
 
+struct nlattr;
 struct program;
 
 struct kernel_engine {
@@ -67,6 +68,60 @@ void kernel_flows_suspend(void);
  * BPF programs can't do that. */
 bool kernel_compile(const struct datapath *, const struct program *,
                     struct kernel_flow *, uint64_t *outputs);
+
+/* The parts of that, for a list of actions that comes from several programs.
+ * kernel_compiler_add() compiles one action, of 'program', and
+ * kernel_compiler_add_tuple() the rewriting of addresses and ports to those of
+ * 'key', TCP or UDP; they return false if the BPF programs can't do that. */
+struct kernel_compiler {
+    const struct datapath *dp;
+    struct kernel_flow *flow;
+    struct kernel_op *op;       /* The next one. */
+    struct kernel_op *end;      /* Behind the last output. */
+    uint64_t outputs;
+};
+
+void kernel_compiler_init(struct kernel_compiler *, const struct datapath *,
+                          struct kernel_flow *);
+bool kernel_compiler_add(struct kernel_compiler *, const struct program *,
+                         const struct nlattr *);
+bool kernel_compiler_add_tuple(struct kernel_compiler *,
+                               const struct flow_key *key);
+void kernel_compiler_finish(struct kernel_compiler *);
+
+/* Returns true if the program does something else than its actions say,
+ * because of addresses that ports do or don't have. */
+bool kernel_differs_from_actions(const struct program *);
+
+/* --- Between flows.c and connections.c; all with kernel_flows_lock() -------*/
+
+struct kernel_connection;
+
+/* Gives 'connection' an entry like 'flow' on port 'port', and stores its number
+ * in '*entry'.  Returns false if there is no room. */
+bool kernel_entry_add(struct kernel_connection *, uint32_t port,
+                      struct kernel_flow *, uint64_t outputs,
+                      uint32_t *entry);
+
+/* Takes an entry away, and what it belongs to. */
+void kernel_entry_remove(uint32_t entry);
+
+/* Adds what entry 'entry' counted to 'sum'. */
+void kernel_entry_add_stats(uint32_t entry, struct dpif_flow_stats *sum);
+
+/* The entry of the connection has gone, having counted 'stats': frees it. */
+void kernel_connection_lost(struct kernel_connection *,
+                            const struct dpif_flow_stats *stats);
+
+/* Looks after connections that have been silent, or have changed. */
+void kernel_connections_run(long long int now);
+
+/* Removes the connections that go by 'flow'. */
+void kernel_connections_remove(struct megaflow *);
+
+/* The table of the connection's flows. */
+const struct megaflow_table *kernel_connection_table(
+    const struct kernel_connection *);
 
 /* The element of a map that has one for each of 'n' things on each CPU. */
 #define KERNEL_FOR_EACH_CPU(P, ARRAY, N, I)                             \

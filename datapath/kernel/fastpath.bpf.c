@@ -825,11 +825,32 @@ finish(struct __sk_buff *skb, struct scratch *s)
 
 /* --- Programs ---------------------------------------------------------------*/
 
+/* The number of bytes that the daemon gets of a packet that is forwarded here:
+ * none, but for the connection tracker now and then its beginning, which is
+ * never all of it. */
+static __always_inline __u32
+copy_len(const struct __sk_buff *skb)
+{
+    const struct scratch *s = get_scratch();
+    struct kernel_flow *flow = s ? bpf_map_lookup_elem(&flows, &s->flow)
+                                 : NULL;
+
+    if (!flow || !flow->refresh || s->verdict != HIT) {
+        return 0;
+    }
+    __u64 now = bpf_ktime_get_ns();
+    if (now < flow->refresh) {
+        return 0;
+    }
+    flow->refresh = now + KERNEL_REFRESH_NSEC;
+    return skb->len > KERNEL_HEAD ? KERNEL_HEAD : skb->len - 1;
+}
+
 SEC("socket")
 int
 sluice_filter(struct __sk_buff *skb)
 {
-    return classify(skb) == MISS ? -1 : 0;
+    return classify(skb) == MISS ? -1 : copy_len(skb);
 }
 
 SEC("tc")

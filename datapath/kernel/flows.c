@@ -10,6 +10,8 @@
  * the least recently used of a random sample, if that is no longer in use;
  * else its flow stays with the user engine and asks again later.
  *
+ * An entry may also be that of a connection: see connections.c.
+ *
  * Masks: each port has a list of those that its entries have.  A new one is
  * appended; lists are put in order of use, and freed of what is unused, once a
  * second, by filling in a second list and switching over. */
@@ -39,7 +41,8 @@ VLOG_DEFINE_THIS_MODULE(kernel_flows);
 
 /* What the daemon knows of an entry. */
 struct entry {
-    struct megaflow *flow;          /* NULL: of the last daemon. */
+    struct megaflow *flow;          /* Whose it is: either of these.  Both */
+    struct kernel_connection *connection; /* NULL: the last daemon's. */
     uint64_t hash;                  /* In the hash map. */
     uint64_t outputs;               /* As kernel_compile()'s. */
     long long int since;            /* Installed, or removed; ms. */
@@ -206,6 +209,7 @@ kernel_flows_run(long long int now)
         for (unsigned int i = 0; i < n_masks; i++) {
             kernel_engine.masks[i].hits /= 2;
         }
+        kernel_connections_run(now);
     }
     ovs_mutex_unlock(&mutex);
 }
@@ -274,20 +278,21 @@ unpublish(uint32_t i)
     }
 }
 
-/* Removes entry 'i', leaving its statistics to its flow. */
+/* Removes entry 'i', leaving its statistics to its flow or connection. */
 static void
 remove_entry(uint32_t i)
     OVS_REQUIRES(mutex)
 {
     struct entry *e = &entries[i];
+    struct dpif_flow_stats stats = { .n_packets = 0 };
 
     unpublish(i);
+    add_stats(i, &stats);
     if (e->flow) {
-        struct dpif_flow_stats stats = { .n_packets = 0 };
-
-        add_stats(i, &stats);
         e->flow->info->kernel_entry = NO_ENTRY;
         megaflow_add_stats(e->flow, &stats);
+    } else if (e->connection) {
+        kernel_connection_lost(e->connection, &stats);
     }
     unuse_mask(e->port, e->mask);
     e->used = false;
@@ -417,42 +422,57 @@ find_hash(uint64_t hash)
            ? i : NO_ENTRY;
 }
 
-/* Gives 'flow' an entry like 'k' on 'port', in place of the one that it may
- * have.  Returns false if there is no room. */
-static bool
-install(struct megaflow *flow, uint32_t port, struct kernel_flow *k,
-        uint64_t outputs)
+/* Makes room for one more entry of 'port' that is found by 'hash' under mask
+ * number 'mask', and uses that.  Returns its number or NO_ENTRY. */
+static uint32_t
+prepare(uint32_t port, unsigned int mask, uint64_t hash, uint32_t old)
     OVS_REQUIRES(mutex)
 {
-    uint32_t old = flow->info->kernel_entry;
-    long long int now = time_msec();
+    if (!use_mask(port, mask)) {
+        return NO_ENTRY;
+    }
+
+    uint32_t other = find_hash(hash);
+    bool free = true;
+    if (other != NO_ENTRY && other != old) {
+        /* Of another flow with the same hash: one of them has to go up. */
+        free = !entries[other].flow && !entries[other].connection;
+        if (free) {
+            remove_entry(other);
+        }
+    }
+    uint32_t i = free ? allocate(time_msec()) : NO_ENTRY;
+    if (i == NO_ENTRY) {
+        unuse_mask(port, mask);
+    }
+    return i;
+}
+
+/* Adds an entry like 'k' on 'port', that of 'owner', which has '*old' already
+ * or NO_ENTRY.  '*old' becomes its number.  Returns false if there is no
+ * room. */
+static bool
+install(struct entry owner, uint32_t port, struct kernel_flow *k,
+        uint64_t outputs, uint32_t *old)
+    OVS_REQUIRES(mutex)
+{
     unsigned int mask = mask_number(k->mask);
 
-    if (mask >= KERNEL_MAX_MASKS || !use_mask(port, mask)) {
+    if (mask >= KERNEL_MAX_MASKS) {
         return false;
     }
     uint64_t hash = kernel_mask_hash(&kernel_engine.masks[mask], mask, k->key);
-    uint32_t other = find_hash(hash);
-    if (other != NO_ENTRY && other != old) {
-        if (entries[other].flow) {
-            /* Another flow with the same hash: one of them has to go up. */
-            unuse_mask(port, mask);
-            return false;
-        }
-        remove_entry(other);
-    }
-    uint32_t i = allocate(now);
+    uint32_t i = prepare(port, mask, hash, *old);
     if (i == NO_ENTRY) {
-        unuse_mask(port, mask);
         return false;
     }
-    old = flow->info->kernel_entry; /* It may have made room. */
 
     /* No later packet may overtake those that are on their way through the
-     * daemon; with an entry that acts already there are none. */
+     * daemon; with an entry that acts already there are none.  (The old one
+     * may have made room.) */
     k->state = KERNEL_FLOW_PENDING;
-    if (old != NO_ENTRY) {
-        k->state = kernel_engine.flows[old].state;
+    if (*old != NO_ENTRY) {
+        k->state = kernel_engine.flows[*old].state;
     }
     k->mark = __atomic_load_n(&kernel_engine.ports[port].up,
                               __ATOMIC_ACQUIRE);
@@ -471,20 +491,45 @@ install(struct megaflow *flow, uint32_t port, struct kernel_flow *k,
         return false;
     }
     entries[i] = (struct entry) {
-        .flow = flow,
+        .flow = owner.flow,
+        .connection = owner.connection,
         .hash = hash,
         .outputs = outputs,
-        .since = now,
+        .since = time_msec(),
         .port = port,
         .mask = mask,
         .used = true,
     };
     n_entries++;
-    if (old != NO_ENTRY) {
-        remove_entry(old);
+    if (*old != NO_ENTRY) {
+        remove_entry(*old);
     }
-    flow->info->kernel_entry = i;
+    *old = i;
     return true;
+}
+
+bool
+kernel_entry_add(struct kernel_connection *connection, uint32_t port,
+                 struct kernel_flow *k, uint64_t outputs, uint32_t *entry)
+    OVS_NO_THREAD_SAFETY_ANALYSIS
+{
+    *entry = NO_ENTRY;
+    return install((struct entry) { .connection = connection }, port, k,
+                   outputs, entry);
+}
+
+void
+kernel_entry_remove(uint32_t entry)
+    OVS_NO_THREAD_SAFETY_ANALYSIS
+{
+    remove_entry(entry);
+}
+
+void
+kernel_entry_add_stats(uint32_t entry, struct dpif_flow_stats *sum)
+    OVS_NO_THREAD_SAFETY_ANALYSIS
+{
+    add_stats(entry, sum);
 }
 
 void
@@ -500,6 +545,7 @@ kernel_flow_put(struct megaflow *flow)
     }
     memset(&k, 0, sizeof k);
     ovs_mutex_lock(&mutex);
+    kernel_connections_remove(flow);
 
     const struct port *in = datapath_port(
         dp, flow->info->match.flow.in_port.odp_port);
@@ -512,7 +558,8 @@ kernel_flow_put(struct megaflow *flow)
                     && set_match(flow, a->ifindex, &k)
                     && kernel_compile(dp, program, &k, &outputs);
     bool installed = possible && kernel_engine.enabled
-                     && install(flow, a->index, &k, outputs);
+                     && install((struct entry) { .flow = flow }, a->index, &k,
+                                outputs, &flow->info->kernel_entry);
     if (!installed && flow->info->kernel_entry != NO_ENTRY) {
         remove_entry(flow->info->kernel_entry);
     }
@@ -539,6 +586,8 @@ kernel_flow_remove(struct megaflow *flow)
 {
     ovs_mutex_lock(&mutex);
     flow->info->kernel_wanted = false;
+    flow->info->kernel_gone = true;
+    kernel_connections_remove(flow);
     if (flow->info->kernel_entry != NO_ENTRY) {
         remove_entry(flow->info->kernel_entry);
     }
@@ -555,6 +604,13 @@ kernel_flows_leave(struct megaflow_table *table)
         if (e->used && e->flow && e->flow->table == table) {
             e->flow->info->kernel_entry = NO_ENTRY;
             e->flow = NULL;
+        } else if (e->used && e->connection
+                   && kernel_connection_table(e->connection) == table) {
+            struct dpif_flow_stats stats = { .n_packets = 0 };
+
+            add_stats(i, &stats);
+            kernel_connection_lost(e->connection, &stats);
+            e->connection = NULL;
         }
     }
     ovs_mutex_unlock(&mutex);
@@ -607,7 +663,7 @@ kernel_flows_drop_left(void)
 {
     ovs_mutex_lock(&mutex);
     for (uint32_t i = 0; i < n_ever; i++) {
-        if (entries[i].used && !entries[i].flow) {
+        if (entries[i].used && !entries[i].flow && !entries[i].connection) {
             remove_entry(i);
         }
     }

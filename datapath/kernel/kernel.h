@@ -14,6 +14,7 @@
  *   engine.c     loads programs and maps, and keeps them for the next daemon
  *   ports.c      attaches the programs to devices, counts
  *   flows.c      the entries: which megaflows have one, their statistics
+ *   connections.c   entries of tracked connections
  *   compile.c    actions as the programs' operations
  *   maps.h       what the programs and the daemon share
  *
@@ -39,7 +40,9 @@
 #include "datapath/port.h"
 
 struct datapath;
+struct dp_thread;
 struct dpif_flow_stats;
+struct flow_key;
 struct megaflow;
 struct megaflow_table;
 struct netdev_stats;
@@ -145,5 +148,24 @@ void kernel_flows_leave(struct megaflow_table *);
 
 /* Removes the entries of flows from and to 'port'. */
 void kernel_flows_remove_port(const struct port *);
+
+/* --- Connections (connections.c) -------------------------------------------- */
+
+/* Sees 'packet', with 'key', which is about to be tracked for 'port', which
+ * has the kernel engine: its connection may get an entry, or lose it.  The
+ * packet isn't changed.  Service threads. */
+void kernel_connection_consider(struct port *, const struct vhost_packet *,
+                                const struct flow_key *, struct dp_thread *);
+
+/* 'packet' is a copy of the beginning of one that the kernel forwarded:
+ * tracks it.  It may be changed. */
+void kernel_connection_refresh(struct port *, struct vhost_packet *,
+                               struct dp_thread *);
+
+/* Removes the entries of all connections of 'dp'. */
+void kernel_connections_flush(const struct datapath *);
+
+/* The number of connections that go by 'flow' in the kernel. */
+unsigned int kernel_connections_count(const struct megaflow *);
 
 #endif /* kernel.h */

@@ -9,7 +9,7 @@
 
 #include "datapath/flow-key.h"
 
-#define KERNEL_LAYOUT 1             /* Of the layout: pinned maps that have
+#define KERNEL_LAYOUT 2             /* Of the layout: pinned maps that have
                                      * another are not taken over. */
 #define KERNEL_MAX_OPS 16           /* Operations of a flow. */
 #define KERNEL_MAX_PORTS 4096
@@ -89,6 +89,10 @@ struct kernel_op {
 #define KERNEL_PENDING_NSEC (100 * 1000 * 1000ULL)
 #define KERNEL_BACKLOG 256
 
+/* How often the connection tracker sees a packet of a connection that is
+ * forwarded in the kernel. */
+#define KERNEL_REFRESH_NSEC (2 * 1000 * 1000 * 1000ULL)
+
 enum kernel_flow_state {
     KERNEL_FLOW_PENDING,            /* Packets go to the daemon. */
     KERNEL_FLOW_DRAINING,           /* Packets are dropped: the daemon is too
@@ -112,6 +116,9 @@ struct kernel_flow {
                                      * daemon last... */
     __u64 marked;                   /* ...and when that was, bpf_ktime. */
     __u64 deadline;                 /* Pending until then, bpf_ktime. */
+    __u64 refresh;                  /* When the daemon wants a copy of a
+                                     * packet next, bpf_ktime; 0: never.
+                                     * Programs write it, too. */
     struct kernel_op ops[KERNEL_MAX_OPS];
 };
 

@@ -46,12 +46,22 @@ open_stream(const char *name, const char *what, char **errorp)
     return jsonrpc_open(stream);
 }
 
-/* Opens a connection to the database server.  Returns NULL and sets '*errorp'
- * on failure. */
+/* Opens a connection to the database server, the first that answers of those
+ * that --db lists.  Returns NULL and sets '*errorp' on failure. */
 struct jsonrpc *
 rpc_open_database(char **errorp)
 {
-    return open_stream(settings.db, "database", errorp);
+    char *names = xstrdup(settings.db), *save_ptr = NULL;
+    struct jsonrpc *rpc = NULL;
+
+    *errorp = NULL;
+    for (char *name = strtok_r(names, ",", &save_ptr); name && !rpc;
+         name = strtok_r(NULL, ",", &save_ptr)) {
+        free(*errorp);
+        rpc = open_stream(name, "database", errorp);
+    }
+    free(names);
+    return rpc;
 }
 
 /* Returns the process id of the switch that runs here, or a negative number.

@@ -161,12 +161,10 @@ import_log(const char *log_name, const char *store_name)
     if (!error) {
         error = remember_source(temporary, source ? source : "");
     }
-    if (!error && rename(temporary, store_name)) {
-        error = error_io(errno, "failed to rename \"%s\" to \"%s\"",
-                         temporary, store_name);
+    if (!error) {
+        error = store_rename(temporary, store_name);
     }
     if (!error) {
-        fsync_parent_dir(store_name);
         VLOG_INFO("%s: imported from %s", store_name, log_name);
     } else {
         unlink(temporary);
@@ -178,18 +176,28 @@ import_log(const char *log_name, const char *store_name)
     return error;
 }
 
-/* Moves an import that is out of date out of the way. */
+/* Moves an import that is out of date out of the way, with what SQLite may
+ * have left beside it in a crash. */
 static struct error *
 keep_former(const char *store_name)
 {
+    static const char *const suffixes[] = { "-shm", "-wal", "" };
     char *former = xasprintf("%s.%lld", store_name,
                              (long long int) time(NULL));
     struct error *error = NULL;
 
-    if (rename(store_name, former)) {
-        error = error_io(errno, "failed to rename \"%s\" to \"%s\"",
-                         store_name, former);
-    } else {
+    for (size_t i = 0; i < ARRAY_SIZE(suffixes) && !error; i++) {
+        char *from = xasprintf("%s%s", store_name, suffixes[i]);
+        char *to = xasprintf("%s%s", former, suffixes[i]);
+
+        if (rename(from, to) && (errno != ENOENT || !suffixes[i][0])) {
+            error = error_io(errno, "failed to rename \"%s\" to \"%s\"",
+                             from, to);
+        }
+        free(from);
+        free(to);
+    }
+    if (!error) {
         VLOG_INFO("%s: kept as %s, since the file that it was imported from "
                   "has changed", store_name, former);
     }

@@ -25,7 +25,8 @@
 #include "timeval.h"
 #include "util.h"
 
-VLOG_DEFINE_THIS_MODULE(remote);
+/* Under ovsdb-server's name, which scripts know from logs. */
+VLOG_DEFINE_THIS_MODULE(ovsdb_jsonrpc_server);
 
 static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(5, 10);
 
@@ -229,8 +230,10 @@ static void
 connected_cb(struct bufferevent *bev, short what, void *remote_)
 {
     struct remote *remote = remote_;
+    bool connected = what & BEV_EVENT_CONNECTED;
+    bool unverified = connected && is_tls(remote) && tls_is_unverified(bev);
 
-    if (what & BEV_EVENT_CONNECTED) {
+    if (connected && !unverified) {
         struct session *s;
 
         VLOG_INFO("%s: connected", remote->target);
@@ -242,7 +245,7 @@ connected_cb(struct bufferevent *bev, short what, void *remote_)
             s->id = tls_peer_id(bev);
         }
     } else {
-        int error = errno ? errno : ECONNREFUSED;
+        int error = unverified ? EPROTO : errno ? errno : ECONNREFUSED;
 
         VLOG_INFO_RL(&rl, "%s: connection attempt failed (%s)",
                      remote->target, ovs_strerror(error));

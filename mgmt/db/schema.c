@@ -3,8 +3,10 @@
 #include "mgmt/db/schema.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <limits.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "openvswitch/dynamic-string.h"
 #include "sset.h"
@@ -632,6 +634,12 @@ schema_from_file(struct schema **schemap, const char *file_name)
     json_t *json;
 
     *schemap = NULL;
+    if (access(file_name, R_OK)) {
+        return error_new("failed to read schema",
+                         "\"%s\" could not be read as JSON (error opening "
+                         "\"%s\": %s)", file_name, file_name,
+                         ovs_strerror(errno));
+    }
     json = json_load_file(file_name, 0, &where);
     if (!json) {
         return error_new("failed to read schema",

@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
 #include "mgmt/db/import.h"
@@ -133,6 +134,31 @@ server_init(struct server *server)
     ovs_list_init(&server->closed);
 }
 
+/* Has the process open as many files as all connections take, or, if it may
+ * not, lowers their number: a listener whose connections can't be accepted
+ * would keep the loop busy. */
+static void
+provide_files(struct server *server)
+{
+    const rlim_t others = 64;   /* Databases, remotes, logs. */
+    struct rlimit limit;
+
+    if (getrlimit(RLIMIT_NOFILE, &limit)) {
+        return;
+    }
+    if (limit.rlim_cur < server->limits.connections + others) {
+        limit.rlim_cur = MIN(server->limits.connections + others,
+                             limit.rlim_max);
+        setrlimit(RLIMIT_NOFILE, &limit);
+    }
+    if (limit.rlim_cur < server->limits.connections + others) {
+        server->limits.connections = MAX(limit.rlim_cur, others + 1) - others;
+        VLOG_INFO("at most %u clients at a time, since the process may open "
+                  "only %llu files", server->limits.connections,
+                  (unsigned long long int) limit.rlim_cur);
+    }
+}
+
 /* Sets up the loop; to be called when the process won't fork any more: what a
  * monitor process knew of the generator of UUIDs would make the server that it
  * starts after a crash repeat those of the one before, rows' included. */
@@ -141,6 +167,7 @@ server_start(struct server *server)
 {
     static const struct timeval interval = { 2, 500000 };
 
+    provide_files(server);
     uuid_generate(&server->id);
     server->base = event_base_new();
     server->turn = event_new(server->base, -1, EV_PERSIST, finish_turn,

@@ -149,6 +149,7 @@ void tls_configure(const char *private_key, const char *certificate,
                    const char *ciphers);
 struct bufferevent *tls_bufferevent(struct event_base *, int fd, bool accept,
                                     int *error);
+bool tls_is_unverified(struct bufferevent *);
 char *tls_peer_id(struct bufferevent *);
 
 /* The control socket, in control.c. */

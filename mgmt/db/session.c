@@ -309,6 +309,17 @@ check_message(const json_t *msg)
     return NULL;
 }
 
+/* Tells a client what is wrong with what it has sent, and closes the
+ * connection, since there is no telling what comes next.  Frees 'problem'. */
+static void
+refuse(struct session *s, const char *what, char *problem)
+{
+    VLOG_WARN_RL(&rl, "%s: %s: %s", s->name, what, problem);
+    session_reply_error_string(s, "null", problem);
+    session_close(s, EPROTO, NULL);
+    free(problem);
+}
+
 static void
 handle_message(struct session *s, json_t *msg)
 {
@@ -317,10 +328,7 @@ handle_message(struct session *s, json_t *msg)
     char *problem = check_message(msg);
 
     if (problem) {
-        VLOG_WARN_RL(&rl, "%s: received bad JSON-RPC message: %s",
-                     s->name, problem);
-        free(problem);
-        session_close(s, EPROTO, NULL);
+        refuse(s, "received bad JSON-RPC message", problem);
     } else if (!method) {
         if (!json_is_string(id) || strcmp(json_string_value(id), "echo")) {
             VLOG_WARN("%s: received unexpected %s message", s->name,
@@ -360,9 +368,7 @@ read_messages(struct session *s)
         evbuffer_drain(in, used);
         s->input_size += used;
         if (error) {
-            VLOG_WARN_RL(&rl, "%s: error parsing stream: %s", s->name, error);
-            free(error);
-            session_close(s, EPROTO, NULL);
+            refuse(s, "error parsing stream", error);
         } else if (msg) {
             handle_message(s, msg);
             json_decref(msg);

@@ -21,6 +21,7 @@
 #include "openvswitch/vlog.h"
 #include "ovs-rcu.h"
 #include "ovs-thread.h"
+#include "socket-util.h"
 #include "timeval.h"
 #include "util.h"
 
@@ -639,6 +640,27 @@ store_create(const char *file_name, const struct db *db, const char *comment)
     return error;
 }
 
+/* Renames a file that nobody has open, in place of any that has the new name
+ * now.  What a crash may have left of that one goes with it: SQLite would take
+ * it for part of the file that comes. */
+struct error *
+store_rename(const char *old_name, const char *new_name)
+{
+    static const char *const suffixes[] = { "-shm", "-wal" };
+
+    for (size_t i = 0; i < ARRAY_SIZE(suffixes); i++) {
+        char *name = xasprintf("%s%s", new_name, suffixes[i]);
+        unlink(name);
+        free(name);
+    }
+    if (rename(old_name, new_name)) {
+        return error_io(errno, "failed to rename \"%s\" to \"%s\"",
+                        old_name, new_name);
+    }
+    fsync_parent_dir(new_name);
+    return NULL;
+}
+
 /* Opens a file for reading and reads its schema. */
 static struct error *
 open_and_read_schema(const char *file_name, int flags, sqlite3 **sql,
@@ -874,7 +896,10 @@ store_replace(struct store *store, const struct db *db)
     if (error) {
         return error;
     }
-    rc = sql_exec(store->sql, "BEGIN IMMEDIATE");
+    rc = set_durable(store, true);
+    if (!rc) {
+        rc = sql_exec(store->sql, "BEGIN IMMEDIATE");
+    }
     if (!rc) {
         rc = sql_drop_tables(store->sql, old);
     }
@@ -889,7 +914,11 @@ store_replace(struct store *store, const struct db *db)
     }
     if (rc) {
         error = sql_error(store->sql, store->file_name, "converting");
-        sql_exec(store->sql, "ROLLBACK");
+        if (!sqlite3_get_autocommit(store->sql)) {
+            sql_exec(store->sql, "ROLLBACK");
+        }
+        store->doubtful = true;
+        settle_doubt(store);
     }
     schema_destroy(old);
     return error;

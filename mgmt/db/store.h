@@ -39,6 +39,8 @@ struct store;
 bool store_is_sqlite(const char *file_name);
 struct error *store_create(const char *file_name, const struct db *,
                            const char *comment) OVS_WARN_UNUSED_RESULT;
+struct error *store_rename(const char *old_name, const char *new_name)
+    OVS_WARN_UNUSED_RESULT;
 struct error *store_open(const char *file_name, struct db **,
                          void (*wake)(void *aux), void *aux)
     OVS_WARN_UNUSED_RESULT;

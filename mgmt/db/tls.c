@@ -1,8 +1,9 @@
 /* TLS for remotes: libevent's bufferevents over OpenSSL.
  *
  * Both sides show certificates.  A peer's must be signed by the configured
- * authority; with --bootstrap-ca-cert the first peer's authority is taken and
- * kept in the file. */
+ * authority.  With --bootstrap-ca-cert and no file yet, that of the first peer to
+ * which we connect is taken and kept in the file; nobody can connect to us
+ * before. */
 #include <config.h>
 #include "mgmt/db/server.h"
 
@@ -114,13 +115,14 @@ read_ca_cert(bool bootstrap)
                   "(this is a security risk)");
         return;
     }
-    bootstrapping = bootstrap && stat(ca_cert.name, &s) && errno == ENOENT;
-    if (bootstrapping) {
-        SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
-        return;
-    }
     SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER | SSL_VERIFY_FAIL_IF_NO_PEER_CERT,
                        NULL);
+    /* A new store: the authority of before isn't to be trusted any more. */
+    SSL_CTX_set_cert_store(ctx, X509_STORE_new());
+    bootstrapping = bootstrap && stat(ca_cert.name, &s) && errno == ENOENT;
+    if (bootstrapping) {
+        return;
+    }
     if (SSL_CTX_load_verify_locations(ctx, ca_cert.name, NULL) != 1) {
         log_ssl_errors("can't read the CA certificate", ca_cert.name);
         return;
@@ -140,6 +142,7 @@ read_peer_ca_cert(void)
                  peer_ca_cert.name, ovs_strerror(errno));
         return;
     }
+    SSL_CTX_clear_extra_chain_certs(ctx);
     while ((cert = PEM_read_X509(stream, NULL, NULL, NULL))) {
         SSL_CTX_add_extra_chain_cert(ctx, cert); /* Takes 'cert'. */
     }
@@ -261,8 +264,7 @@ tls_bufferevent(struct event_base *base, int fd, bool accept, int *error)
     *error = ENOPROTOOPT;
     if (is_configured()) {
         ssl = SSL_new(ctx);
-        if (bootstrapping) {
-            /* The peer's authority comes with its certificate chain. */
+        if (bootstrapping && !accept) {
             SSL_set_verify(ssl, SSL_VERIFY_NONE, NULL);
         }
         bev = bufferevent_openssl_socket_new(
@@ -283,7 +285,7 @@ tls_bufferevent(struct event_base *base, int fd, bool accept, int *error)
 /* Keeps the authority at the end of the peer's chain in the CA certificate's
  * file. */
 static void
-bootstrap_ca_cert(SSL *ssl)
+learn_authority(SSL *ssl)
 {
     STACK_OF(X509) *chain = SSL_get_peer_cert_chain(ssl);
     X509 *ca;
@@ -318,6 +320,24 @@ bootstrap_ca_cert(SSL *ssl)
     read_ca_cert(false);
 }
 
+/* Whether the peer to which 'bev' has connected showed a certificate before
+ * there was an authority to verify it.  Then the authority is taken from it, and
+ * the connection is of no use: the next one will tell whether it fits. */
+bool
+tls_is_unverified(struct bufferevent *bev)
+{
+    SSL *ssl = bufferevent_openssl_get_ssl(bev);
+
+    if (SSL_get_verify_mode(ssl) & SSL_VERIFY_PEER
+        || !strcmp(ca_cert.name, "none")) {
+        return false;
+    }
+    if (bootstrapping) {
+        learn_authority(ssl);
+    }
+    return true;
+}
+
 /* The common name in the peer's certificate, for access control, which the
  * caller must free; NULL if it has shown none. */
 char *
@@ -332,9 +352,6 @@ tls_peer_id(struct bufferevent *bev)
 
     if (!ssl) {
         return NULL;
-    }
-    if (bootstrapping) {
-        bootstrap_ca_cert(ssl);
     }
     cert = SSL_get1_peer_certificate(ssl);
     if (!cert) {

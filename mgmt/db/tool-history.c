@@ -398,6 +398,9 @@ print_history(const char *file_name, struct db *db, enum style style)
                              style);
         details = details && put_transaction(
             &ds, db, past, (const char *) sqlite3_column_text(stmt, 2), style);
+        if (details && style != HISTORY) {
+            ds_put_char(&ds, '\n');
+        }
         if (n >= allocated) {
             texts = x2nrealloc(texts, &allocated, sizeof *texts);
         }

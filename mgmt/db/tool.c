@@ -16,6 +16,7 @@
 #include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "command-line.h"
@@ -229,36 +230,56 @@ do_create(struct ovs_cmdl_context *ctx)
     free(name);
 }
 
+/* Locks 'name', which is about to be written. */
+static struct lockfile *
+lock_target(const char *name)
+{
+    struct lockfile *lockfile;
+    int error = lockfile_lock(name, &lockfile);
+
+    if (error) {
+        ovs_fatal(error, "%s: failed to lock lockfile", name);
+    }
+    return lockfile;
+}
+
 /* Compacts log 'src' or, with 'schema', converts it, in place or to 'dst'. */
 static void
 rewrite_log(const char *src, const char *dst, struct schema *schema,
             const char *comment)
 {
     const char *target = dst ? dst : src;
-    struct lockfile *lock;
-
-    int error = lockfile_lock(target, &lock);
-    if (error) {
-        ovs_fatal(error, "%s: failed to lock lockfile", target);
-    }
+    struct lockfile *lockfile = lock_target(target);
     struct db *db = read_db(src, schema);
+
     write_log(target, db, comment);
     db_destroy(db);
-    lockfile_unlock(lock);
+    lockfile_unlock(lockfile);
 }
 
-/* The same with our files. */
+/* Makes 'dst' a file of ours from 'src', converted to 'schema' if that is
+ * nonnull. */
 static void
-rewrite_store(const char *src, const char *dst, struct schema *schema)
+copy_store(const char *src, const char *dst, struct schema *schema)
 {
-    if (dst) {
-        struct db *db = read_db(src, schema);
-        tool_check(store_create(dst, db, NULL));
-        db_destroy(db);
-        return;
-    }
+    struct lockfile *lockfile = lock_target(dst);
+    char *temporary = xasprintf("%s.tmp", dst);
+    struct db *db = read_db(src, schema);
 
-    struct db *db = open_store(src);
+    unlink(temporary);
+    tool_check(store_create(temporary, db, NULL));
+    tool_check(store_rename(temporary, dst));
+    db_destroy(db);
+    free(temporary);
+    lockfile_unlock(lockfile);
+}
+
+/* Compacts our file 'name' or, with 'schema', converts it. */
+static void
+rewrite_store(const char *name, struct schema *schema)
+{
+    struct db *db = open_store(name);
+
     if (schema) {
         struct db *converted;
         tool_check(convert(db, schema, &converted));
@@ -280,10 +301,12 @@ rewrite(const char *src_, const char *dst_, struct schema *schema,
     char *src = follow_symlinks(resolved);
     char *dst = dst_ ? follow_symlinks(dst_) : NULL;
 
-    if (store_is_sqlite(src)) {
-        rewrite_store(src, dst, schema);
-    } else {
+    if (!store_is_sqlite(src)) {
         rewrite_log(src, dst, schema, comment);
+    } else if (dst) {
+        copy_store(src, dst, schema);
+    } else {
+        rewrite_store(src, schema);
     }
     free(resolved);
     free(src);
@@ -346,6 +369,7 @@ do_backup(struct ovs_cmdl_context *ctx)
     if (!store_is_sqlite(src)) {
         ovs_fatal(0, "%s: is an OVSDB log: copy it", src);
     }
+    umask(027);                 /* As of the database itself. */
     int rc = sql_open(src, SQLITE_OPEN_READONLY, &sql);
     if (!rc) {
         char *text = sqlite3_mprintf("VACUUM INTO %Q", dst);

@@ -118,6 +118,13 @@ kernel_port_received(struct port *port OVS_UNUSED, unsigned int n OVS_UNUSED,
 }
 
 void
+kernel_connection_refresh(struct port *port OVS_UNUSED,
+                          struct vhost_packet *packet OVS_UNUSED,
+                          struct dp_thread *thread OVS_UNUSED)
+{
+}
+
+void
 kernel_flows_remove_port(const struct port *port OVS_UNUSED)
 {
 }

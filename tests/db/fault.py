@@ -19,6 +19,7 @@ one, that
     saying why, and can be read."""
 
 import argparse
+import json
 import os
 import shutil
 import signal
@@ -30,6 +31,7 @@ import wire
 MODES = ["kill", "tear", "power", "error", "full", "nosync", "dead"]
 LIVING = MODES[3:]                      # The server survives those.
 TRANSACTIONS = 12
+CONVERTED = "2.0.0"
 SCHEMA = os.path.join(os.path.dirname(os.path.abspath(__file__)),
                       "test.ovsschema")
 
@@ -52,6 +54,16 @@ def operations(name, durable):
     return result
 
 
+def convert(connection):
+    """Asks for a schema of the next version, in which Root has a column
+    more."""
+    with open(SCHEMA) as f:
+        schema = json.load(f)
+    schema["version"] = CONVERTED
+    schema["tables"]["Root"]["columns"]["more"] = {"type": "string"}
+    return connection.call("convert", ["Test", schema])
+
+
 def first_error(reply):
     for result in reply["result"]:
         if result and "error" in result:
@@ -60,9 +72,9 @@ def first_error(reply):
 
 
 def workload(server):
-    """Sends transactions, from two connections and several at a time.  Returns
-    the names of those that were acknowledged as durable, and of those
-    refused, with the error."""
+    """Sends transactions, from two connections and several at a time, then a
+    conversion.  Returns the names of those that were acknowledged as durable,
+    and of those refused, with the error."""
     acknowledged, refused = [], {}
     waiting = {}
     try:
@@ -78,6 +90,11 @@ def workload(server):
             waiting[connection, request] = (name, durable)
             if n % 4 == 3:              # Four are on the way at a time.
                 collect(waiting, acknowledged, refused)
+        error = convert(connections[0])["error"]
+        if error:
+            refused["convert"] = error
+        else:
+            acknowledged.append("convert")
     except (wire.Closed, OSError):
         pass
     return acknowledged, refused
@@ -97,17 +114,21 @@ def collect(waiting, acknowledged, refused):
 
 
 def names(server):
-    reply = server.connect().call("transact", [
+    """Returns the names of the rows, what was counted, and the version of the
+    schema."""
+    connection = server.connect()
+    schema = connection.call("get_schema", ["Test"])["result"]
+    reply = connection.call("transact", [
         "Test", {"op": "select", "table": "Root", "where": [],
                  "columns": ["name"]},
         {"op": "select", "table": "Single", "where": []}])
     rows, single = [result["rows"] for result in reply["result"]]
     return ({row["name"] for row in rows},
-            single[0]["x"] if single else None)
+            single[0]["x"] if single else None, schema["version"])
 
 
 def check(server, acknowledged, refused, when, lenient=False):
-    present, n = names(server)
+    present, n, version = names(server)
     whole = {name[:-1] for name in present}
     for name in whole:
         if not {name + "a", name + "b"} <= present:
@@ -115,6 +136,8 @@ def check(server, acknowledged, refused, when, lenient=False):
     if n not in (None, len(whole)):     # None: its row wasn't accepted.
         raise Broken("%s: %d transactions, but counted %d"
                      % (when, len(whole), n))
+    if version == CONVERTED:
+        whole.add("convert")
     for name in acknowledged:
         if name not in whole:
             raise Broken("%s: lost %s, acknowledged as durable"
