@@ -101,7 +101,7 @@ parse_options(int argc, char *argv[])
             break;
         case FLOWS:
             traffic.flows = (strcmp(optarg, "new")
-                             ? parse_number(optarg, 1, 65536) : 0);
+                             ? parse_number(optarg, 1, 1 << 20) : 0);
             break;
         case WHOLE:
             traffic.whole = true;
