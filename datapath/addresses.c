@@ -2,6 +2,7 @@
 #include <config.h>
 #include "datapath/addresses.h"
 
+#include <netinet/icmp6.h>
 #include <string.h>
 
 #include "datapath/program.h"
@@ -469,13 +470,33 @@ note_source(struct port *port, struct eth_addr src)
     }
 }
 
+/* Returns true if packets like 'flow' say that their source has come to where
+ * they are from: RARP, gratuitous ARP, unsolicited neighbour advertisement. */
+static bool
+is_announcement(const struct flow *flow)
+{
+    return flow->dl_type == htons(ETH_TYPE_RARP)
+           || (flow->dl_type == htons(ETH_TYPE_ARP)
+               && flow->nw_src == flow->nw_dst)
+           || (flow->dl_type == htons(ETH_TYPE_IPV6)
+               && flow->nw_proto == IPPROTO_ICMPV6
+               && flow->tp_src == htons(ND_NEIGHBOR_ADVERT)
+               && eth_addr_is_multicast(flow->dl_dst));
+}
+
 void
 flow_note_source(const struct datapath *dp, const struct flow *flow)
 {
     struct port *port = datapath_port(dp, flow->in_port.odp_port);
 
-    if (port && !flow->recirc_id) {
-        note_source(port, flow->dl_src);
+    if (!port || flow->recirc_id) {
+        return;
+    }
+    note_source(port, flow->dl_src);
+
+    struct uplink *uplink = ovsrcu_get(struct uplink *, &port->uplink);
+    if (uplink && is_announcement(flow)) {
+        uplink_ops->announced(uplink, flow->dl_src);
     }
 }
 

@@ -57,8 +57,9 @@ port_allows_source(const struct port *port, struct eth_addr src)
 }
 
 /* A packet like 'flow' found no flow: if its source is new to the receive
- * filter of the port that it came in by, the guest holds it from now on.  Any
- * thread, RCU. */
+ * filter of the port that it came in by, the guest holds it from now on; if it
+ * came in by an uplink and announces that an address is there, the uplink is
+ * told.  Any thread, RCU. */
 void flow_note_source(const struct datapath *, const struct flow *);
 
 /* Has the filter of uplink 'port' let in 'src', and tagged frames of VLAN

@@ -96,6 +96,10 @@ struct uplink_ops {
     /* Gives back a reference.  Any thread. */
     void (*unuse)(struct uplink_address *);
 
+    /* A frame came in by 'uplink' by which another host announces that 'ea' is
+     * there.  Any thread; doesn't wait. */
+    void (*announced)(struct uplink *, struct eth_addr ea);
+
     /* There is no port 'name' any more.  Main thread. */
     void (*origin_gone)(const char *name);
 };

@@ -32,6 +32,10 @@ foreign/stamp: tests/foreign
 tests/guest/initrd: $(GUEST_FILES) foreign/stamp
 	@$(MKDIR_P) tests/guest
 	$(AM_V_GEN)$(srcdir)/tests/guest/make-guest foreign tests/guest
+tests/guest-full/initrd: $(GUEST_FILES) foreign/stamp
+	@$(MKDIR_P) tests/guest-full
+	$(AM_V_GEN)$(srcdir)/tests/guest/make-guest foreign tests/guest-full \
+	    kernel-version-full
 distclean-local::
 	rm -rf foreign foreign.out sanitize autom4te.cache
 .PHONY: foreign
@@ -39,7 +43,7 @@ foreign: foreign/stamp
 
 # TESTSUITEFLAGS: -jN, test numbers, -k KEYWORD, -v, -d (keep directories)...
 check-local: all $(check_PROGRAMS) $(check_DATA) $(TESTSUITE) tests/atlocal \
-		tests/guest/initrd tests/fuzz/db-fuzz $(VHOST_FUZZERS)
+		tests/guest/initrd tests/guest-full/initrd tests/fuzz/db-fuzz $(VHOST_FUZZERS)
 	$(srcdir)/tests/sandbox bash $(TESTSUITE) -C tests $(TESTSUITEFLAGS)
 clean-local::
 	test ! -f $(TESTSUITE) || bash $(TESTSUITE) -C tests --clean

@@ -27,8 +27,10 @@ vswitchd_sluice_vswitchd_SOURCES = \
 	vswitchd/softmac.c \
 	vswitchd/softmac.h \
 	vswitchd/softmac-filter.c \
+	vswitchd/softmac-groups.c \
 	vswitchd/softmac-link.c \
 	vswitchd/softmac-table.c \
+	vswitchd/softmac-vids.c \
 	vswitchd/softmac-vlan.c \
 	vswitchd/spanning-tree.c \
 	vswitchd/stats.c \

@@ -116,6 +116,7 @@ port_destroy(struct port *port)
     LIST_FOR_EACH_SAFE (iface, port_node, &port->ifaces) {
         iface_destroy(iface);
     }
+    port_forget_softmac(port);
     port_remove_fake_iface(port);
     if (!hmap_node_is_null(&port->uuid_node)) {
         port_unbind(port);

@@ -14,6 +14,8 @@
  *                      "=": the database gives it)
  *   - ADDRESS PORT     not needed by PORT any more
  *   - ADDRESS          taken out
+ *   +v VID PORT        VLAN needed, since PORT sent frames of it
+ *   -v VID PORT        not needed by PORT any more
  *   v                  rx-vlan-filter turned off
  *
  * behind a first line with the device's ifindex: a device that was made anew
@@ -117,6 +119,11 @@ record_rewrite(struct filter *filter)
             filter->n_logged++;
         }
     }
+    const char *vid_use;
+    SSET_FOR_EACH (vid_use, &filter->vid_uses) {
+        ds_put_format(&s, "+v %s\n", vid_use);
+        filter->n_logged++;
+    }
     if (filter->vlan_filtering == VLAN_FILTER_OFF) {
         ds_put_cstr(&s, "v\n");
     }
@@ -139,26 +146,47 @@ record_rewrite(struct filter *filter)
     free(path);
 }
 
-/* Adds a line to the record; 'origin' may be NULL. */
+/* Adds 'line' to the record. */
 static void
-record_append(struct filter *filter, char sign, struct eth_addr ea,
-              const char *origin)
+record_append_line(struct filter *filter, const struct ds *line)
 {
-    struct ds line = DS_EMPTY_INITIALIZER;
-
-    if (filter->n_logged > 2 * filter->n_origins + RECORD_SLACK) {
+    if (filter->n_logged > 2 * (filter->n_origins
+                                + sset_count(&filter->vid_uses))
+                           + RECORD_SLACK) {
         record_rewrite(filter);
     }
-    format_line(&line, sign, ea, origin);
     if (filter->log >= 0
-        && write(filter->log, line.string, line.length)
-           != (ssize_t) line.length) {
+        && write(filter->log, line->string, line->length)
+           != (ssize_t) line->length) {
         static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
 
         VLOG_WARN_RL(&rl, "%s: cannot record a change of the filter (%s)",
                      filter->name, ovs_strerror(errno));
     }
     filter->n_logged++;
+}
+
+/* Adds a line about an address; 'origin' may be NULL. */
+static void
+record_append(struct filter *filter, char sign, struct eth_addr ea,
+              const char *origin)
+{
+    struct ds line = DS_EMPTY_INITIALIZER;
+
+    format_line(&line, sign, ea, origin);
+    record_append_line(filter, &line);
+    ds_destroy(&line);
+}
+
+/* Adds a line about a VLAN. */
+static void
+record_append_vid(struct filter *filter, char sign, uint16_t vid,
+                  const char *origin)
+{
+    struct ds line = DS_EMPTY_INITIALIZER;
+
+    ds_put_format(&line, "%cv %u %s\n", sign, vid, origin);
+    record_append_line(filter, &line);
     ds_destroy(&line);
 }
 
@@ -223,6 +251,19 @@ remove_origin(struct filter *filter, struct filter_entry *entry,
     return removed;
 }
 
+/* Notes that frames of VLAN 'vid' from 'origin' need it, or no longer do.
+ * Returns false if that is known. */
+static bool
+note_vid_use(struct filter *filter, bool add, uint16_t vid, const char *origin)
+{
+    char *use = xasprintf("%u %s", vid, origin);
+    bool changed = add ? sset_add(&filter->vid_uses, use) != NULL
+                   : sset_find_and_delete(&filter->vid_uses, use);
+
+    free(use);
+    return changed;
+}
+
 /* Reads the record of 'filter', from before this process, into its entries. */
 static void
 record_read(struct filter *filter)
@@ -239,7 +280,9 @@ record_read(struct filter *filter)
     while (fgets(line, sizeof line, stream)) {
         struct filter_entry *entry;
         struct eth_addr ea;
+        unsigned int vid;
         char origin[65];
+        char sign[2];
 
         if (ovs_scan(line, HEADER"%u", &ifindex)) {
             if (ifindex != filter->ifindex) {
@@ -249,6 +292,9 @@ record_read(struct filter *filter)
             break;
         } else if (line[0] == 'v') {
             filter->vlan_filtering = VLAN_FILTER_OFF;
+        } else if (ovs_scan(line, "%1[+-]v %u %64s", sign, &vid, origin)
+                   && vid < 4096) {
+            note_vid_use(filter, sign[0] == '+', vid, origin);
         } else if (ovs_scan(line, "- "ETH_ADDR_SCAN_FMT" %64s",
                             ETH_ADDR_SCAN_ARGS(ea), origin)) {
             remove_origin(filter, find_entry(filter, ea), origin);
@@ -307,6 +353,63 @@ join_groups(struct filter *filter)
     }
 }
 
+/* Joins or leaves those of the 'n' 'groups' that aren't among the 'n_others'
+ * 'others'; both are sorted. */
+static bool
+change_groups(struct filter *filter, bool join, const struct eth_addr groups[],
+              size_t n, const struct eth_addr others[], size_t n_others)
+{
+    size_t j = 0;
+    bool ok = true;
+
+    for (size_t i = 0; i < n; i++) {
+        int cmp = 1;
+
+        while (j < n_others
+               && (cmp = memcmp(&others[j], &groups[i], ETH_ADDR_LEN)) < 0) {
+            j++;
+        }
+        if (j >= n_others || cmp) {
+            ok &= !change_membership(filter, PACKET_MR_MULTICAST, join,
+                                     &groups[i]);
+        }
+    }
+    return ok;
+}
+
+/* Has the device let in the 'n' multicast 'groups', sorted, or all if there
+ * are none or it can't have them.  What is new comes before what is not
+ * needed goes.  Returns true if something changed. */
+bool
+filter_set_groups(struct filter *filter, const struct eth_addr groups[],
+                  size_t n)
+{
+    if (filter->socket < 0
+        || (n == filter->n_groups
+            && (!n || !memcmp(groups, filter->groups, n * sizeof *groups)))) {
+        return false;
+    }
+
+    bool was_all = !filter->n_groups;
+    if (!change_groups(filter, true, groups, n, filter->groups,
+                       filter->n_groups)) {
+        change_groups(filter, false, groups, n, filter->groups,
+                      filter->n_groups);
+        if (was_all) {
+            return false;
+        }
+        n = 0;
+    }
+    if (was_all != !n) {
+        change_membership(filter, PACKET_MR_ALLMULTI, !n, NULL);
+    }
+    change_groups(filter, false, filter->groups, filter->n_groups, groups, n);
+    free(filter->groups);
+    filter->groups = n ? xmemdup(groups, n * sizeof *groups) : NULL;
+    filter->n_groups = n;
+    return true;
+}
+
 /* Makes the device promiscuous, or no longer so. */
 void
 filter_set_promiscuous(struct filter *filter, bool promiscuous)
@@ -354,6 +457,19 @@ take_over(struct filter *filter, struct inherited **inherited, size_t *n)
     }
 }
 
+static struct filter *
+filter_create(const char *name, unsigned int ifindex)
+{
+    struct filter *filter = xzalloc(sizeof *filter);
+
+    filter->name = xstrdup(name);
+    filter->ifindex = ifindex;
+    filter->log = filter->socket = -1;
+    hmap_init(&filter->entries);
+    sset_init(&filter->vid_uses);
+    return filter;
+}
+
 /* Opens the filter of device 'name'.  Stores in '*inherited', which the caller
  * must free with what it points to, the '*n' addresses that it has from the
  * process before, or NULL. */
@@ -361,18 +477,18 @@ struct filter *
 filter_open(const char *name, unsigned int ifindex,
             struct inherited **inherited, size_t *n)
 {
-    struct filter *filter = xzalloc(sizeof *filter);
+    struct filter *filter = filter_create(name, ifindex);
     struct link_info info;
 
-    filter->name = xstrdup(name);
-    filter->ifindex = ifindex;
-    filter->log = filter->socket = -1;
-    hmap_init(&filter->entries);
     *inherited = NULL;
     *n = 0;
 
     if (link_get(ifindex, &info) || link_has_no_filter(&info)) {
         filter->unsupported = filter->checked = true;
+        return filter;
+    }
+    if (info.only_own) {
+        filter->unsupported = filter->checked = filter->only_own = true;
         return filter;
     }
     filter->own = info.ea;
@@ -426,12 +542,14 @@ filter_close(struct filter *filter, bool keep)
         delete_entry(filter, entry);
     }
     hmap_destroy(&filter->entries);
+    sset_destroy(&filter->vid_uses);
     if (filter->log >= 0) {
         close(filter->log);
     }
     if (filter->socket >= 0) {
         close(filter->socket);
     }
+    free(filter->groups);
     free(filter->name);
     free(filter);
 }
@@ -453,11 +571,7 @@ filters_forget_others(bool (*is_uplink)(const char *device))
         if (name[0] == '.' || is_uplink(name)) {
             continue;
         }
-        struct filter *filter = xzalloc(sizeof *filter);
-        filter->name = xstrdup(name);
-        filter->ifindex = ifindex;
-        filter->log = filter->socket = -1;
-        hmap_init(&filter->entries);
+        struct filter *filter = filter_create(name, ifindex);
         record_read(filter);
         link_for_each_vlan(ifindex, note_vid, filter);
         filter_close(filter, false);
@@ -497,6 +611,8 @@ filter_add(struct filter *filter, struct eth_addr ea, const char *origin)
         record_append(filter, '-', ea, NULL);
         if (error != EEXIST) {
             delete_entry(filter, entry);
+            filter->only_own |= error == EOPNOTSUPP;
+            filter->unsupported |= error == EOPNOTSUPP;
             return error;
         }
         delete_entry(filter, entry);
@@ -533,6 +649,26 @@ filter_forget(struct filter *filter, struct eth_addr ea, const char *origin)
     }
 }
 
+/* Port 'origin' (or ORIGIN_CONTROLLER) needs VLAN 'vid'.  Only devices that
+ * have to be told of VLANs keep that. */
+void
+filter_note_vid(struct filter *filter, uint16_t vid, const char *origin)
+{
+    if (filter->vlan_filtering == VLAN_FILTER_FIXED
+        && note_vid_use(filter, true, vid, origin)) {
+        record_append_vid(filter, '+', vid, origin);
+    }
+}
+
+/* It doesn't any more. */
+void
+filter_forget_vid(struct filter *filter, uint16_t vid, const char *origin)
+{
+    if (note_vid_use(filter, false, vid, origin)) {
+        record_append_vid(filter, '-', vid, origin);
+    }
+}
+
 /* Has the filter let in frames of VLAN 'vid'. */
 int
 filter_add_vid(struct filter *filter, uint16_t vid)
@@ -546,6 +682,16 @@ filter_add_vid(struct filter *filter, uint16_t vid)
         note_vid(vid, filter);
     }
     return error;
+}
+
+/* Undoes that. */
+void
+filter_remove_vid(struct filter *filter, uint16_t vid)
+{
+    if (bitmap_is_set(filter->vids, vid)) {
+        bitmap_set0(filter->vids, vid);
+        link_del_vlan(filter->ifindex, vid);
+    }
 }
 
 /* Finds out whether the device filters at all: the kernel makes one that

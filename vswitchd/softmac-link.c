@@ -17,7 +17,9 @@
 #include <netlink/netlink.h>
 #include <netlink/route/link.h>
 #include <netlink/route/link/macvlan.h>
+#include <netlink/route/link/macvtap.h>
 #include <netlink/route/link/vlan.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "openvswitch/dynamic-string.h"
@@ -145,10 +147,11 @@ fill_info(struct rtnl_link *link, struct link_info *info)
         info->lower = rtnl_link_get_link(link);
     }
     if (rtnl_link_is_macvlan(link)) {
-        info->passthru = rtnl_link_macvlan_get_mode(link)
-                         == MACVLAN_MODE_PASSTHRU;
-        info->nopromisc = rtnl_link_macvlan_get_flags(link)
-                          & MACVLAN_FLAG_NOPROMISC;
+        info->only_own = rtnl_link_macvlan_get_mode(link)
+                         != MACVLAN_MODE_PASSTHRU;
+    } else if (rtnl_link_is_macvtap(link)) {
+        info->only_own = rtnl_link_macvtap_get_mode(link)
+                         != MACVLAN_MODE_PASSTHRU;
     }
 }
 
@@ -207,15 +210,42 @@ for_each_link(void (*cb)(const struct link_info *, void *aux), void *aux)
     nl_cache_free(cache);
 }
 
-/* --- Promiscuity --------------------------------------------------------- */
+/* --- Who lets in everything ---------------------------------------------- */
+
+bool
+link_is_promiscuous(const struct link_info *info)
+{
+    return info->promiscuity;
+}
+
+/* Returns true if the device lets in all multicast, whoever wants that:
+ * netlink tells only of the administrator's wishes. */
+bool
+link_is_allmulti(const struct link_info *info)
+{
+    char *path = xasprintf("/sys/class/net/%s/flags", info->name);
+    FILE *stream = fopen(path, "r");
+    unsigned int flags = 0;
+
+    if (stream) {
+        if (fscanf(stream, "%x", &flags) != 1) {
+            flags = 0;
+        }
+        fclose(stream);
+    }
+    free(path);
+    return flags & IFF_ALLMULTI;
+}
 
 struct find_aux {
+    bool (*is_wanted)(const struct link_info *);
     unsigned int master;
     int depth;
     char *found;
 };
 
-static char *find_promiscuous(const struct link_info *, int depth);
+static char *find(const struct link_info *,
+                  bool (*is_wanted)(const struct link_info *), int depth);
 
 static void
 look_at_member(const struct link_info *info, void *aux_)
@@ -223,15 +253,16 @@ look_at_member(const struct link_info *info, void *aux_)
     struct find_aux *aux = aux_;
 
     if (!aux->found && info->master == aux->master) {
-        aux->found = find_promiscuous(info, aux->depth);
+        aux->found = find(info, aux->is_wanted, aux->depth);
     }
 }
 
 static char *
-find_promiscuous(const struct link_info *info, int depth)
+find(const struct link_info *info, bool (*is_wanted)(const struct link_info *),
+     int depth)
 {
     /* Where there is no filter it makes no difference. */
-    if (info->promiscuity && !link_has_no_filter(info)) {
+    if (!link_has_no_filter(info) && is_wanted(info)) {
         return xstrdup(info->name);
     }
     if (depth >= MAX_DEPTH) {
@@ -241,10 +272,12 @@ find_promiscuous(const struct link_info *info, int depth)
         struct link_info lower;
 
         return link_get(info->lower, &lower)
-               ? NULL : find_promiscuous(&lower, depth + 1);
+               ? NULL : find(&lower, is_wanted, depth + 1);
     }
     if (!strcmp(info->kind, "bond") || !strcmp(info->kind, "team")) {
-        struct find_aux aux = { info->ifindex, depth + 1, NULL };
+        struct find_aux aux = {
+            is_wanted, info->ifindex, depth + 1, NULL
+        };
 
         for_each_link(look_at_member, &aux);
         return aux.found;
@@ -253,13 +286,13 @@ find_promiscuous(const struct link_info *info, int depth)
 }
 
 /* Returns the name of the first device among 'ifindex' and those below it that
- * has a filter and is promiscuous, or NULL.  The caller must free it. */
+ * has a filter and 'is_wanted', or NULL.  The caller must free it. */
 char *
-link_find_promiscuous(unsigned int ifindex)
+link_find(unsigned int ifindex, bool (*is_wanted)(const struct link_info *))
 {
     struct link_info info;
 
-    return link_get(ifindex, &info) ? NULL : find_promiscuous(&info, 0);
+    return link_get(ifindex, &info) ? NULL : find(&info, is_wanted, 0);
 }
 
 /* --- VLANs --------------------------------------------------------------- */

@@ -14,6 +14,8 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "hash.h"
 #include "openvswitch/vlog.h"
@@ -23,6 +25,10 @@
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(softmac);
+
+/* A frame with one of our addresses that comes in by the uplink so soon after
+ * that address was used has been ours. */
+#define ECHO_MSEC 200
 
 /* An address that nothing can take a reference to any more. */
 #define REFS_GONE INT_MIN
@@ -74,6 +80,7 @@ origin_create(const char *name)
     origin->name = xstrdup(name);
     origin->id = UPLINK_NO_ORIGIN;
     origin->max = name[0] ? SOFTMAC_MAX_ORIGIN_DEFAULT : SIZE_MAX;
+    ovs_list_init(&origin->vid_uses);
     ovs_list_init(&origin->uses);
     ovs_list_init(&origin->changed_node);
     hmap_insert(&origins_by_name, &origin->name_node, hash_string(name, 0));
@@ -126,6 +133,7 @@ origin_set_id(struct origin *origin, unsigned int id)
         use->id = id;
         cmap_insert(uses, &use->node, use_hash(use->ea, id));
     }
+    origin_move_vids(origin, id);
     if (origin->id != UPLINK_NO_ORIGIN) {
         hmap_remove(&origins_by_id, &origin->id_node);
     }
@@ -176,7 +184,7 @@ address_find(const struct uplink *uplink, struct eth_addr ea)
 }
 
 /* What records call 'origin'. */
-static const char *
+const char *
 origin_label(const struct origin *origin)
 {
     return origin->name[0] ? origin->name : ORIGIN_CONTROLLER;
@@ -215,8 +223,10 @@ address_create(struct uplink *uplink, struct eth_addr ea)
     address->ea = ea;
     address->uplink = uplink;
     ovs_list_init(&address->uses);
+    ovs_list_init(&address->moved_node);
     atomic_init(&address->refs, 0);
     atomic_init(&address->used, time_msec());
+    atomic_init(&address->taken, time_msec());
     hmap_insert(&uplink->addresses, &address->node, hash_mac(ea, 0, 0));
     uplink->seq++;
     return address;
@@ -230,6 +240,7 @@ address_ref(struct uplink_address *address)
 
     while (refs >= 0) {
         if (atomic_compare_exchange_weak(&address->refs, &refs, refs + 1)) {
+            atomic_store(&address->taken, time_msec());
             return true;
         }
     }
@@ -285,6 +296,7 @@ address_destroy(struct uplink_address *address)
         filter_remove(member->filter, address->ea);
     }
     hmap_remove(&uplink->addresses, &address->node);
+    ovs_list_remove(&address->moved_node);
     uplink->n_missing -= address->missing;
     uplink->seq++;
 
@@ -502,21 +514,13 @@ use_find(const struct origin *origin, const struct uplink_address *address)
 
 /* --- What the datapath calls --------------------------------------------- */
 
-static bool
-vid_is_known(const struct uplink *uplink, uint16_t vid)
-{
-    return !vid || atomic_load_explicit(&uplink->vids[vid / 64],
-                                        memory_order_relaxed)
-                   & UINT64_C(1) << vid % 64;
-}
-
 static struct uplink_address *
 table_find(struct uplink *uplink, struct eth_addr ea, uint16_t vid,
            unsigned int id)
 {
     struct use *use;
 
-    if (!vid_is_known(uplink, vid)) {
+    if (!uplink_knows_vid(uplink, vid, id)) {
         return NULL;
     }
     CMAP_FOR_EACH_WITH_HASH (use, node, use_hash(ea, id), &uplink->uses) {
@@ -557,10 +561,12 @@ table_learn(struct uplink *uplink, struct eth_addr ea, uint16_t vid,
 
     ovs_mutex_lock(&softmac_mutex);
     if (!uplink->dead) {
+        struct origin *origin = origin_get(id, name);
+
         if (vid) {
-            uplink_use_vid(uplink, vid);
+            uplink_use_vid(uplink, vid, origin);
         }
-        address = learn(uplink, ea, origin_get(id, name));
+        address = learn(uplink, ea, origin);
         if (address && !address_ref(address)) {
             address = NULL;
         }
@@ -568,6 +574,27 @@ table_learn(struct uplink *uplink, struct eth_addr ea, uint16_t vid,
     ovs_mutex_unlock(&softmac_mutex);
     seq_change(softmac_seq);
     return address;
+}
+
+static void
+table_announced(struct uplink *uplink, struct eth_addr ea)
+{
+    if (ovs_mutex_trylock(&softmac_mutex)) {
+        return;                 /* Such frames come more than once. */
+    }
+    struct uplink_address *address
+        = uplink->dead ? NULL : address_find(uplink, ea);
+    bool moved = address && !address->n_static
+                 && time_msec() - atomic_load(&address->taken) > ECHO_MSEC;
+    if (moved) {
+        address->announced = time_msec();
+        ovs_list_remove(&address->moved_node);
+        ovs_list_push_back(&uplink->moved, &address->moved_node);
+    }
+    ovs_mutex_unlock(&softmac_mutex);
+    if (moved) {
+        seq_change(softmac_seq);
+    }
 }
 
 static void
@@ -591,6 +618,7 @@ static void
 origin_destroy(struct origin *origin)
 {
     release_uses(origin);
+    origin_release_vids(origin);
     ovs_list_remove(&origin->changed_node);
     if (origin->id != UPLINK_NO_ORIGIN) {
         hmap_remove(&origins_by_id, &origin->id_node);
@@ -619,6 +647,7 @@ softmac_table_init(void)
         .find = table_find,
         .learn = table_learn,
         .unuse = address_unref,
+        .announced = table_announced,
         .origin_gone = table_origin_gone,
     };
 
@@ -637,7 +666,9 @@ uplink_create(const char *name)
     uplink->name = xstrdup(name);
     ovs_list_init(&uplink->members);
     cmap_init(&uplink->uses);
+    cmap_init(&uplink->vid_uses);
     hmap_init(&uplink->addresses);
+    ovs_list_init(&uplink->moved);
     uplink->max = SOFTMAC_MAX_DEFAULT;
     return uplink;
 }
@@ -646,6 +677,7 @@ static void
 uplink_free(struct uplink *uplink)
 {
     cmap_destroy(&uplink->uses);
+    cmap_destroy(&uplink->vid_uses);
     hmap_destroy(&uplink->addresses);
     free(uplink->name);
     free(uplink);
@@ -662,6 +694,7 @@ uplink_destroy(struct uplink *uplink)
     HMAP_FOR_EACH_SAFE (address, node, &uplink->addresses) {
         address_destroy(address);
     }
+    uplink_release_vids(uplink);
     ovsrcu_postpone(uplink_free, uplink);
 }
 
@@ -684,6 +717,32 @@ uplink_set_max(struct uplink *uplink, size_t max, bool promisc_on_overflow)
     }
 }
 
+/* The origin that records call 'label'. */
+static struct origin *
+origin_by_label(const char *label)
+{
+    const char *name = strcmp(label, ORIGIN_CONTROLLER) ? label : "";
+    struct origin *origin = origin_find(name);
+
+    return origin ? origin : origin_create(name);
+}
+
+/* Takes over the VLANs that 'filter' has from the process before. */
+static void
+inherit_vids(struct uplink *uplink, const struct filter *filter)
+{
+    struct sset uses;
+    const char *use;
+
+    sset_clone(&uses, &filter->vid_uses);
+    SSET_FOR_EACH (use, &uses) {
+        const char *label = strchr(use, ' ') + 1;
+
+        uplink_use_vid(uplink, atoi(use), origin_by_label(label));
+    }
+    sset_destroy(&uses);
+}
+
 /* Takes over an address that a filter has from the process before. */
 static void
 inherit(struct uplink *uplink, const struct inherited *old)
@@ -695,13 +754,8 @@ inherit(struct uplink *uplink, const struct inherited *old)
         address->inherited = true;
     }
     if (strcmp(old->origin, ORIGIN_DATABASE)) {
-        const char *name = (strcmp(old->origin, ORIGIN_CONTROLLER)
-                            ? old->origin : "");
-        struct origin *origin = origin_find(name);
+        struct origin *origin = origin_by_label(old->origin);
 
-        if (!origin) {
-            origin = origin_create(name);
-        }
         if (!use_find(origin, address)) {
             use_create(origin, address);
         }
@@ -748,11 +802,8 @@ uplink_add_member(struct uplink *uplink, const char *device,
     HMAP_FOR_EACH (address, node, &uplink->addresses) {
         program_again(address);
     }
-    for (int vid = 1; vid < 4096; vid++) {
-        if (vid_is_known(uplink, vid)) {
-            filter_add_vid(member->filter, vid);
-        }
-    }
+    uplink_program_vids(uplink, member);
+    inherit_vids(uplink, member->filter);
     filter_set_promiscuous(member->filter, uplink->overflow
                                            && uplink->promisc_on_overflow);
     uplink->seq++;
@@ -766,6 +817,7 @@ uplink_remove_member(struct uplink *uplink, struct member *member, bool keep)
     filter_close(member->filter, keep);
     ovs_list_remove(&member->node);
     free(member->promiscuous);
+    free(member->allmulti);
     free(member);
     uplink->seq++;
 }
@@ -808,30 +860,23 @@ uplink_static_unref(struct uplink *uplink, struct eth_addr ea)
     }
 }
 
-/* Frames with VLAN 'vid' leave by 'uplink': has it let them in, too. */
+/* Lets go of addresses that another host has announced, once nobody here uses
+ * them any more. */
 void
-uplink_use_vid(struct uplink *uplink, uint16_t vid)
+uplink_release_moved(struct uplink *uplink)
 {
-    struct member *member;
+    struct uplink_address *address;
 
-    if (vid_is_known(uplink, vid)) {
-        return;
-    }
-    LIST_FOR_EACH (member, node, &uplink->members) {
-        int error = filter_add_vid(member->filter, vid);
-
-        if (error) {
-            static struct vlog_rate_limit rl = VLOG_RATE_LIMIT_INIT(1, 5);
-
-            VLOG_WARN_RL(&rl, "%s: cannot have it let in VLAN %u (%s)%s",
-                         member->filter->name, vid, ovs_strerror(error),
-                         error == EOPNOTSUPP
-                         ? ": the kernel's module 8021q is missing" : "");
+    LIST_FOR_EACH_SAFE (address, moved_node, &uplink->moved) {
+        if (address->n_static
+            || atomic_load(&address->taken) > address->announced) {
+            ovs_list_remove(&address->moved_node);
+            ovs_list_init(&address->moved_node);
+        } else if (!atomic_load(&address->refs)) {
+            address_destroy(address);
+            check_overflow(uplink);
         }
     }
-    atomic_fetch_or_explicit(&uplink->vids[vid / 64],
-                             UINT64_C(1) << vid % 64, memory_order_seq_cst);
-    uplink->seq++;
 }
 
 /* The initial configuration is complete: forgets what 'uplink' has from the
@@ -853,6 +898,7 @@ uplink_settle(struct uplink *uplink, bool (*exists)(const char *port))
             address_destroy(address);
         }
     }
+    uplink_settle_vids(uplink);
 }
 
 /* --- Limits of origins --------------------------------------------------- */

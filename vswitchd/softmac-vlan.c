@@ -2,8 +2,9 @@
  *
  * With the feature "rx-vlan-filter" a device that is not promiscuous lets in
  * only frames without a tag and of VLANs that are registered.  A switch's
- * trunk is to let in all, so the feature is turned off; with a device that can't do
- * without it (virtio-net) the VLANs in use are registered one by one. */
+ * trunk is to let in all, so the feature is turned off; with a device that
+ * can't do without it (virtio-net) the VLANs in use are registered one by one
+ * (softmac-vids.c). */
 #include <config.h>
 #include "vswitchd/softmac.h"
 

@@ -54,7 +54,9 @@ struct softmac_iface {
 static bool disabled;           /* Exiting, and all is to stay as it is. */
 static bool settled;            /* The initial configuration is complete. */
 static bool devices_changed;
+static bool some_moved;         /* Addresses are to be let go of. */
 static long long int next_refresh = LLONG_MIN;
+static long long int next_groups = LLONG_MIN;
 static uint64_t seen_seq;       /* Of softmac_seq. */
 
 /* Returns true if option 'key' of an interface is for us, not its device. */
@@ -62,8 +64,8 @@ bool
 is_switch_option(const char *key)
 {
     static const char *const keys[] = {
-        "softmac", "softmac-max", "softmac-overflow", "rx-filter",
-        "mac-spoofing",
+        "softmac", "softmac-max", "softmac-overflow", "softmac-multicast",
+        "rx-filter", "mac-spoofing",
     };
 
     for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
@@ -172,34 +174,73 @@ find_role(const struct iface *iface, const struct ovsrec_interface *row,
 
 /* --- Uplinks ------------------------------------------------------------- */
 
-/* Has 'uplink' let in the VLANs that 'port', of the same bridge, is in. */
-static void
-use_vids(struct uplink *uplink, const struct port *port)
+/* Returns a bitmap of the VLANs that 'row' puts its port into, or NULL. */
+static unsigned long *
+read_vids(const struct ovsrec_port *row)
 {
-    const struct ovsrec_port *row = port_row(port);
+    unsigned long *vids = NULL;
 
-    if (row && row->tag && *row->tag) {
-        uplink_use_vid(uplink, *row->tag & VLAN_VID_MASK);
+    if (row && (row->n_tag || row->n_trunks)) {
+        vids = bitmap_allocate(4096);
+        if (row->n_tag) {
+            bitmap_set1(vids, *row->tag & VLAN_VID_MASK);
+        }
+        for (size_t i = 0; i < row->n_trunks; i++) {
+            bitmap_set1(vids, row->trunks[i] & VLAN_VID_MASK);
+        }
+        bitmap_set0(vids, 0);
     }
-    for (size_t i = 0; row && i < row->n_trunks; i++) {
-        if (row->trunks[i]) {
-            uplink_use_vid(uplink, row->trunks[i] & VLAN_VID_MASK);
+    return vids;
+}
+
+/* Has 'uplink' let in the VLANs in 'vids', or no longer. */
+static void
+change_vids(struct uplink *uplink, const unsigned long *vids,
+            void (*change)(struct uplink *, uint16_t vid))
+{
+    size_t vid;
+
+    if (vids) {
+        BITMAP_FOR_EACH_1 (vid, 4096, vids) {
+            change(uplink, vid);
         }
     }
 }
 
-/* The row of 'port' may have changed: has the uplinks of its bridge let in the
- * VLANs that it is in. */
-void
-port_configure_softmac(struct port *port)
+/* 'port' is in 'vids' from now on, which it takes over: has the uplinks of its
+ * bridge let in these. */
+static void
+set_vids(struct port *port, unsigned long *vids)
 {
     struct port *other;
 
     ovs_mutex_lock(&softmac_mutex);
     LIST_FOR_EACH (other, uplink_node, &port->bridge->uplinks) {
-        use_vids(other->uplink, port);
+        change_vids(other->uplink, vids, uplink_ref_vid);
+        change_vids(other->uplink, port->vids, uplink_unref_vid);
     }
     ovs_mutex_unlock(&softmac_mutex);
+    bitmap_free(port->vids);
+    port->vids = vids;
+}
+
+/* The row of 'port' may have changed: does what follows for uplinks. */
+void
+port_configure_softmac(struct port *port)
+{
+    unsigned long *vids = read_vids(port_row(port));
+
+    if (vids || port->vids) {
+        set_vids(port, vids);
+        seq_change(softmac_seq);
+    }
+}
+
+/* 'port', whose interfaces are closed, is being destroyed. */
+void
+port_forget_softmac(struct port *port)
+{
+    set_vids(port, NULL);
 }
 
 /* Has all interfaces of the bridge of 'port' state their addresses to its
@@ -219,7 +260,7 @@ state_to_new_uplink(struct port *port)
                 uplink_static_ref(port->uplink, si->stated[i]);
             }
         }
-        use_vids(port->uplink, other);
+        change_vids(port->uplink, other->vids, uplink_ref_vid);
     }
 }
 
@@ -267,6 +308,13 @@ configure_uplink(struct iface *iface, const struct ovsrec_interface *row)
     if (uplink->learning != learning || uplink->max != max) {
         uplink->learning = learning;
         uplink->seq++;
+    }
+    bool snooped = !strcmp(smap_get_def(&row->options, "softmac-multicast",
+                                        "all"), "snooped");
+    if (uplink->snooped_groups != snooped) {
+        uplink->snooped_groups = snooped;
+        uplink->seq++;
+        next_groups = 0;
     }
     uplink_set_max(uplink, max,
                    !strcmp(smap_get_def(&row->options, "softmac-overflow",
@@ -454,9 +502,12 @@ get_uplink_status(const struct iface *iface, struct smap *smap)
     smap_add(smap, "softmac", mode_name(iface));
     if (!si->member || si->member->filter->unsupported) {
         if (si->role != OFF) {
-            smap_add_format(smap, "softmac_error", "%s devices have no "
-                            "filter: every frame comes in",
-                            si->kind[0] ? si->kind : "these");
+            smap_add_format(smap, "softmac_error", "%s devices %s",
+                            si->kind[0] ? si->kind : "these",
+                            si->member && si->member->filter->only_own
+                            ? "take no further addresses (mode passthru "
+                              "does): only frames to its own come in"
+                            : "have no filter: every frame comes in");
         }
         return;
     }
@@ -470,6 +521,14 @@ get_uplink_status(const struct iface *iface, struct smap *smap)
     }
     smap_add(smap, "promiscuous", si->member->promiscuous
                                   ? si->member->promiscuous : "false");
+    smap_add(smap, "allmulti", si->member->allmulti
+                               ? si->member->allmulti : "false");
+    if (uplink->snooped_groups) {
+        size_t n = si->member->filter->n_groups;
+
+        smap_add_nocopy(smap, xstrdup("softmac_groups"),
+                        n ? xasprintf("%"PRIuSIZE, n) : xstrdup("all"));
+    }
     smap_add(smap, "vlan_filter",
              si->member->filter->vlan_filtering == VLAN_FILTER_FIXED
              ? "registered" : "off");
@@ -511,7 +570,7 @@ iface_get_softmac_status(const struct iface *iface, struct smap *smap)
 static void
 check_promiscuity(struct uplink *uplink, struct member *member)
 {
-    char *found = link_find_promiscuous(member->filter->ifindex);
+    char *found = link_find(member->filter->ifindex, link_is_promiscuous);
 
     if (found && !member->promiscuous && !member->filter->promiscuous) {
         VLOG_WARN("%s: device %s is promiscuous: it lets in all frames, "
@@ -523,6 +582,19 @@ check_promiscuity(struct uplink *uplink, struct member *member)
     }
     free(member->promiscuous);
     member->promiscuous = found;
+}
+
+/* Looks which device at or below 'member' lets in all multicast. */
+static void
+check_allmulti(struct uplink *uplink, struct member *member)
+{
+    char *found = link_find(member->filter->ifindex, link_is_allmulti);
+
+    if (!nullable_string_is_equal(found, member->allmulti)) {
+        uplink->seq++;
+    }
+    free(member->allmulti);
+    member->allmulti = found;
 }
 
 static bool
@@ -567,6 +639,14 @@ refresh_uplink(struct port *port)
             check_promiscuity(uplink, member);
         }
     }
+    if (devices_changed || uplink->snooped_groups) {
+        /* The kernel doesn't tell when that changes. */
+        LIST_FOR_EACH (member, node, &uplink->members) {
+            check_allmulti(uplink, member);
+        }
+    }
+    uplink_release_moved(uplink);
+    some_moved |= !ovs_list_is_empty(&uplink->moved);
     bool changed = uplink->seq != uplink->written_seq;
     uplink->written_seq = uplink->seq;
     ovs_mutex_unlock(&softmac_mutex);
@@ -612,6 +692,24 @@ settle(void)
     settled = true;
 }
 
+/* Returns true if an uplink has, or may still have, exact groups. */
+static bool
+update_groups(void)
+{
+    struct bridge *br;
+    bool any = false;
+
+    BRIDGE_FOR_EACH (br) {
+        const struct port *port;
+
+        LIST_FOR_EACH (port, uplink_node, &br->uplinks) {
+            port_update_groups(port);
+            any |= port->uplink->snooped_groups;
+        }
+    }
+    return any;
+}
+
 /* A network device came, went or changed. */
 void
 softmac_device_changed(void)
@@ -629,11 +727,15 @@ softmac_run(void)
         settle();
         devices_changed = true;
     }
+    if (time_msec() >= next_groups) {
+        next_groups = update_groups() ? time_msec() + GROUPS_MSEC : LLONG_MAX;
+    }
     if (time_msec() < next_refresh) {
         return;
     }
     next_refresh = time_msec() + REFRESH_MSEC;
     seen_seq = seq_read(softmac_seq);
+    some_moved = false;
     refresh_origins();
     BRIDGE_FOR_EACH (br) {
         struct port *port;
@@ -649,11 +751,13 @@ softmac_run(void)
 void
 softmac_wait(void)
 {
-    if (devices_changed || seq_read(softmac_seq) != seen_seq) {
+    if (devices_changed || some_moved
+        || seq_read(softmac_seq) != seen_seq) {
         poll_timer_wait_until(next_refresh);
     } else {
         seq_wait(softmac_seq, seen_seq);
     }
+    poll_timer_wait_until(next_groups);
 }
 
 /* --- sluice/softmac ------------------------------------------------------ */
@@ -689,6 +793,7 @@ describe_uplink(const struct port *port, struct json *array)
     const struct uplink *uplink = port->uplink;
     struct json *addresses = json_array_create_empty();
     struct json *devices = json_array_create_empty();
+    struct json *groups = json_array_create_empty();
     struct json *vids = json_array_create_empty();
     struct json *object = json_object_create();
     struct uplink_address *address;
@@ -702,8 +807,16 @@ describe_uplink(const struct port *port, struct json *array)
     LIST_FOR_EACH (member, node, &uplink->members) {
         json_array_add(devices, json_string_create(member->filter->name));
     }
+    member = CONTAINER_OF(ovs_list_front(&uplink->members), struct member,
+                          node);
+    for (size_t i = 0; i < member->filter->n_groups; i++) {
+        char *s = xasprintf(ETH_ADDR_FMT,
+                            ETH_ADDR_ARGS(member->filter->groups[i]));
+
+        json_array_add(groups, json_string_create_nocopy(s));
+    }
     for (int vid = 1; vid < 4096; vid++) {
-        if (uplink->vids[vid / 64] & UINT64_C(1) << vid % 64) {
+        if (uplink->vid_refs[vid]) {
             json_array_add(vids, json_integer_create(vid));
         }
     }
@@ -718,6 +831,7 @@ describe_uplink(const struct port *port, struct json *array)
     json_object_put(object, "refused",
                     json_integer_create(uplink->n_refused));
     json_object_put(object, "vlans", vids);
+    json_object_put(object, "groups", groups);
     json_object_put(object, "addresses", addresses);
     json_array_add(array, object);
 }
@@ -762,6 +876,10 @@ format_uplink(struct ds *s, const struct json *uplink)
     format_list(s, member_of(uplink, "devices"));
     ds_put_cstr(s, "; VLANs ");
     format_list(s, member_of(uplink, "vlans"));
+    if (json_array(member_of(uplink, "groups"))->n) {
+        ds_put_cstr(s, "; groups ");
+        format_list(s, member_of(uplink, "groups"));
+    }
     ds_put_char(s, '\n');
     for (size_t i = 0; i < json_array(addresses)->n; i++) {
         const struct json *address = json_array(addresses)->elems[i];

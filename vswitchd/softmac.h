@@ -10,7 +10,9 @@
  *   softmac-table.c    an uplink's addresses: who needs them, limits, ageing
  *   softmac-filter.c   one device's filter in the kernel, and the record of
  *                      what we put there, which outlives the process
+ *   softmac-groups.c   which multicast groups they let in
  *   softmac-link.c     questions to the kernel about devices
+ *   softmac-vids.c     which VLANs they let in
  *   softmac-vlan.c     devices that filter VLANs
  *
  * The datapath asks through struct uplink_ops (datapath/datapath.h) each time
@@ -19,7 +21,8 @@
  *
  * How long an address stays: one from the database as long as the database
  * says; one that was learnt until the last of the ports that it came from is
- * gone, or until the table is full and nobody has used it for longer.
+ * gone, or another host announces that it is there and nobody here uses it, or
+ * the table is full and nobody has used it for longer.
  *
  * Everything below is protected by softmac_mutex, but for what struct
  * uplink_ops' find() and unuse() touch. */
@@ -36,6 +39,7 @@
 #include "openvswitch/list.h"
 #include "openvswitch/thread.h"
 #include "openvswitch/types.h"
+#include "sset.h"
 
 struct seq;
 
@@ -54,13 +58,16 @@ struct link_info {
     unsigned int promiscuity;   /* How many want it to be promiscuous. */
     unsigned int lower;         /* The device below, or 0. */
     unsigned int master;        /* The bond or bridge that it is in, or 0. */
-    bool nopromisc;             /* Macvlan: the flag of that name. */
-    bool passthru;              /* Macvlan: the mode of that name. */
+    bool only_own;              /* It takes no address but its own: a macvlan
+                                 * device that isn't in mode passthru. */
 };
 
 int link_get(unsigned int ifindex, struct link_info *);
 bool link_has_no_filter(const struct link_info *);
-char *link_find_promiscuous(unsigned int ifindex);
+bool link_is_promiscuous(const struct link_info *);
+bool link_is_allmulti(const struct link_info *);
+char *link_find(unsigned int ifindex,
+                bool (*is_wanted)(const struct link_info *));
 
 /* Changes unicast address 'ea' of the filter of device 'ifindex'.  Returns 0
  * or a positive errno value: EEXIST, ENOENT, EOPNOTSUPP, ENOSPC, ENOMEM. */
@@ -72,6 +79,13 @@ int link_add_vlan(unsigned int ifindex, uint16_t vid);
 void link_del_vlan(unsigned int ifindex, uint16_t vid);
 void link_for_each_vlan(unsigned int ifindex,
                         void (*cb)(uint16_t vid, void *aux), void *aux);
+
+/* --- softmac-groups.c --- */
+
+#define GROUPS_MSEC 200         /* How often they are looked at. */
+
+struct port;
+void port_update_groups(const struct port *);
 
 /* --- softmac-vlan.c --- */
 
@@ -92,16 +106,22 @@ struct filter {
     char *name;                 /* Of the device. */
     unsigned int ifindex;
     struct hmap entries;        /* What it lets in: struct filter_entry. */
-    int socket;                 /* Packet socket that has the groups. */
+    int socket;                 /* Packet socket that has the groups... */
+    struct eth_addr *groups;    /* ...which are these, sorted, beside the ones
+                                 * of link-local protocols, */
+    size_t n_groups;            /* or all, if this is 0. */
     int log;                    /* Descriptor of the record, or -1. */
     size_t n_logged;            /* Lines in it... */
     size_t n_origins;           /* ...and those that mean something. */
     struct eth_addr own;        /* The device's own address. */
     bool checked;               /* Known to filter, or not to. */
-    bool unsupported;           /* It doesn't: see link_has_no_filter(). */
+    bool unsupported;           /* It doesn't: see link_has_no_filter()... */
+    bool only_own;              /* ...or takes no address but its own. */
     bool promiscuous;           /* We made it so. */
     enum vlan_filtering vlan_filtering;
-    unsigned long vids[BITMAP_N_LONGS(4096)]; /* Registered VLANs. */
+    unsigned long vids[BITMAP_N_LONGS(4096)]; /* Registered VLANs... */
+    struct sset vid_uses;       /* ...and whose frames need them: "VID PORT",
+                                 * as the record has it. */
 };
 
 /* What stands in a record for the name of a port. */
@@ -122,7 +142,11 @@ void filter_remove(struct filter *, struct eth_addr);
 void filter_forget(struct filter *, struct eth_addr, const char *origin);
 void filter_check(struct filter *);
 int filter_add_vid(struct filter *, uint16_t vid);
+void filter_remove_vid(struct filter *, uint16_t vid);
+void filter_note_vid(struct filter *, uint16_t vid, const char *origin);
+void filter_forget_vid(struct filter *, uint16_t vid, const char *origin);
 void filter_set_promiscuous(struct filter *, bool);
+bool filter_set_groups(struct filter *, const struct eth_addr[], size_t n);
 void filters_forget_others(bool (*is_uplink)(const char *device));
 
 /* --- softmac-table.c --- */
@@ -136,6 +160,7 @@ struct origin {
     struct hmap_node id_node;   /* ...by 'id', if it has one. */
     char *name;                 /* "" for the controller. */
     unsigned int id;            /* UPLINK_NO_ORIGIN if unknown. */
+    struct ovs_list vid_uses;   /* "struct vid_use"s: softmac-vids.c. */
     struct ovs_list uses;       /* "struct use"s. */
     size_t n_uses;
     size_t max;                 /* Most of them. */
@@ -163,11 +188,14 @@ struct uplink_address {
     struct uplink *uplink;
     unsigned int n_static;      /* How often the database gives it. */
     struct ovs_list uses;       /* "struct use"s. */
+    struct ovs_list moved_node; /* In uplink->moved, or empty. */
     bool inherited;             /* From before, and not seen again yet. */
     bool missing;               /* The database gives it, but there is no room
                                  * for it in the filter. */
     atomic_int refs;            /* Of programs; negative once it is gone. */
     atomic_llong used;          /* time_msec() when it last was, about. */
+    atomic_llong taken;         /* ...when a program last took a reference. */
+    long long int announced;    /* ...when another host last announced it. */
 };
 
 struct uplink {
@@ -176,13 +204,16 @@ struct uplink {
     struct cmap uses;           /* Of struct use. */
     struct hmap addresses;
     size_t n_missing;           /* Of 'addresses'. */
+    struct ovs_list moved;      /* Those that another host has announced. */
     size_t max;                 /* Most of them. */
     bool learning;              /* Not only what the database gives. */
     bool promisc_on_overflow;
+    bool snooped_groups;        /* Exact multicast groups are wanted. */
     bool overflow;              /* An address couldn't be had. */
     bool dead;                  /* It is being destroyed. */
     uint64_t n_refused;
-    atomic_uint64_t vids[4096 / 64]; /* VLANs in use. */
+    struct cmap vid_uses;       /* VLANs of frames: softmac-vids.c. */
+    unsigned int vid_refs[4096]; /* How many need each VLAN. */
     uint64_t seq;               /* Changes with all that status shows... */
     uint64_t written_seq;       /* ...and was this when it was written. */
 };
@@ -192,6 +223,7 @@ struct member {
     struct ovs_list node;       /* In uplink->members. */
     struct filter *filter;
     char *promiscuous;          /* Which device at or below it is, or NULL. */
+    char *allmulti;             /* Which lets in all multicast, or NULL. */
 };
 
 struct uplink *uplink_create(const char *name);
@@ -202,11 +234,24 @@ struct member *uplink_add_member(struct uplink *, const char *device,
 void uplink_remove_member(struct uplink *, struct member *, bool keep);
 void uplink_static_ref(struct uplink *, struct eth_addr);
 void uplink_static_unref(struct uplink *, struct eth_addr);
-void uplink_use_vid(struct uplink *, uint16_t vid);
+void uplink_release_moved(struct uplink *);
 void uplink_settle(struct uplink *, bool (*exists)(const char *port));
 void softmac_table_init(void);
+const char *origin_label(const struct origin *);
 void origin_set_max(const char *name, size_t max);
 char *origin_next_changed(void);
 void origin_get_counts(const char *name, size_t *n_uses, uint64_t *n_refused);
+
+/* --- softmac-vids.c --- */
+
+void uplink_ref_vid(struct uplink *, uint16_t vid);
+void uplink_unref_vid(struct uplink *, uint16_t vid);
+bool uplink_knows_vid(const struct uplink *, uint16_t vid, unsigned int id);
+void uplink_use_vid(struct uplink *, uint16_t vid, struct origin *);
+void uplink_release_vids(struct uplink *);
+void uplink_program_vids(struct uplink *, struct member *);
+void uplink_settle_vids(struct uplink *);
+void origin_move_vids(struct origin *, unsigned int id);
+void origin_release_vids(struct origin *);
 
 #endif /* softmac.h */

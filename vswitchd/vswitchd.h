@@ -103,7 +103,8 @@ struct bridge {
     struct hmap mappings;       /* See auto-attach.c. */
     size_t n_watched;           /* Interfaces whose liveness is watched. */
     bool spanning_tree;         /* STP or RSTP is on. */
-    bool multicast;             /* Multicast snooping is on. */
+    bool multicast;             /* Multicast snooping is on... */
+    long long int multicast_since; /* ...since this time_msec(). */
     struct netdev *mtu_hidden;  /* One of those whose MTU libofproto has not
                                  * been told, or NULL.  For interface.c. */
     int sflow_id;               /* sFlow sub-agent, -1 if none yet. */
@@ -126,6 +127,10 @@ struct port {
     struct netdev *fake_iface;  /* Of bond_fake_iface, else NULL. */
     struct uplink *uplink;      /* See softmac.c, NULL if it is none. */
     struct ovs_list uplink_node; /* In 'bridge->uplinks'. */
+    unsigned long *vids;        /* The VLANs that it is in as its row says, a
+                                 * bitmap for softmac.c, or NULL. */
+    const void *bundle;         /* Of an uplink, what libofproto's table of
+                                 * multicast groups calls it. */
 };
 
 struct iface {
@@ -290,6 +295,8 @@ void bridge_configure_tables(struct bridge *);
 /* --- multicast.c --- */
 void bridge_configure_multicast(struct bridge *);
 void port_configure_multicast(struct port *);
+bool bridge_for_each_group(const struct bridge *,
+                           void (*cb)(struct eth_addr, void *aux), void *aux);
 
 /* --- spanning-tree.c --- */
 void bridge_configure_spanning_tree(struct bridge *);
@@ -341,6 +348,7 @@ void softmac_run(void);
 void softmac_wait(void);
 void iface_update_softmac(struct iface *);
 void port_configure_softmac(struct port *);
+void port_forget_softmac(struct port *);
 void iface_get_softmac_status(const struct iface *, struct smap *);
 void bridge_mirrors_changed(struct bridge *);
 void softmac_device_changed(void);

@@ -65,17 +65,33 @@ read_link_name(const char *format, ...)
     return xstrdup(slash ? slash + 1 : target);
 }
 
-/* --- Who made a device promiscuous --------------------------------------- */
+/* --- Who has a device let in everything ---------------------------------- */
+
+/* How a device lets in more than its filter has. */
+static const struct leak {
+    short flag;                 /* Of the device. */
+    const char *text;           /* That it does... */
+    const char *remedy;         /* ...since somebody has set the flag. */
+    const char *otherwise;      /* Else it may be for this... */
+    const char *other_remedy;   /* ...against which this helps. */
+} promiscuity = {
+    IFF_PROMISC, "is promiscuous", "ip link set dev DEVICE promisc off",
+    "a macvlan device in mode passthru on it", "make it with \"nopromisc\""
+}, allmulti = {
+    IFF_ALLMULTI, "lets in all multicast",
+    "ip link set dev DEVICE allmulticast off",
+    "multicast routing in the kernel", "end the multicast routing daemon"
+};
 
 /* Whether somebody has set the device's flag, as "ip link" does. */
 static bool
-has_flag(const char *device)
+has_flag(const char *device, short flag)
 {
     struct ifreq ifr;
 
     memset(&ifr, 0, sizeof ifr);
     ovs_strlcpy(ifr.ifr_name, device, sizeof ifr.ifr_name);
-    return !af_inet_ioctl(SIOCGIFFLAGS, &ifr) && ifr.ifr_flags & IFF_PROMISC;
+    return !af_inet_ioctl(SIOCGIFFLAGS, &ifr) && ifr.ifr_flags & flag;
 }
 
 /* Returns true if process 'pid' has socket 'inode'. */
@@ -154,31 +170,33 @@ add_listeners(struct ds *s, const char *device)
     }
 }
 
-/* Finds who made 'device', at or below uplink 'uplink', promiscuous. */
+/* Finds who has 'device', at or below uplink 'uplink', let in what 'leak'
+ * says. */
 static void
-blame(struct examination *e, const char *uplink, const char *device)
+blame(struct examination *e, const char *uplink, const char *device,
+      const struct leak *leak)
 {
     char *master = read_link_name("/sys/class/net/%s/master", device);
     struct ds programs = DS_EMPTY_INITIALIZER;
 
     add_listeners(&programs, device);
-    if (has_flag(device)) {
-        find(e, WARNING, "uplinks", "ip link set dev DEVICE promisc off",
-             "uplink %s: %s is promiscuous: its flag was set by hand or by a "
-             "script", uplink, device);
+    if (has_flag(device, leak->flag)) {
+        find(e, WARNING, "uplinks", leak->remedy,
+             "uplink %s: %s %s: its flag was set by hand or by a script",
+             uplink, device, leak->text);
     } else if (master) {
         find(e, WARNING, "uplinks", "take it out of there",
-             "uplink %s: %s is promiscuous, being a port of %s",
-             uplink, device, master);
+             "uplink %s: %s %s, being a port of %s",
+             uplink, device, leak->text, master);
     } else if (programs.length) {
         find(e, WARNING, "uplinks", "end it, or have it not ask for that "
-             "(tcpdump -p)", "uplink %s: %s is promiscuous, perhaps for a "
-             "program that listens there: %s",
-             uplink, device, ds_cstr(&programs));
+             "(tcpdump -p)", "uplink %s: %s %s, perhaps for a program that "
+             "listens there: %s",
+             uplink, device, leak->text, ds_cstr(&programs));
     } else {
-        find(e, WARNING, "uplinks", "make it with \"nopromisc\"",
-             "uplink %s: %s is promiscuous, perhaps for a macvlan device in "
-             "mode passthru on it", uplink, device);
+        find(e, WARNING, "uplinks", leak->other_remedy,
+             "uplink %s: %s %s, perhaps for %s",
+             uplink, device, leak->text, leak->otherwise);
     }
     ds_destroy(&programs);
     free(master);
@@ -214,6 +232,7 @@ check_uplink(struct examination *e, const char *name,
 {
     const char *softmac = json_string_or(status, "softmac", "");
     const char *promiscuous = json_string_or(status, "promiscuous", "false");
+    const char *multicast = json_string_or(status, "allmulti", "false");
     char *physfn = read_link_name("/sys/class/net/%s/device/physfn", name);
 
     if (!strcmp(softmac, "off")) {
@@ -230,7 +249,12 @@ check_uplink(struct examination *e, const char *name,
              name);
     }
     if (strcmp(promiscuous, "false")) {
-        blame(e, name, promiscuous);
+        blame(e, name, promiscuous, &promiscuity);
+    }
+    /* By default the switch itself wants it. */
+    if (strcmp(json_string_or(status, "softmac_groups", "all"), "all")
+        && strcmp(multicast, "false")) {
+        blame(e, name, multicast, &allmulti);
     }
     if (physfn) {
         find(e, NOTE, "uplinks", "on the host that has its physical function: "
