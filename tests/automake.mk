@@ -82,7 +82,8 @@ bench-kernel: all foreign/stamp
 	$(srcdir)/tests/bench/kernel $(BENCHFLAGS)
 
 .PHONY: bench-vhost
-bench-vhost: all $(BENCH_TOOLS) tests/vhost/connect-two tests/atlocal
+bench-vhost: all $(BENCH_TOOLS) tests/vhost/connect-two tests/vhost/test-vhost \
+		tests/atlocal
 	$(srcdir)/tests/bench/vhost $(BENCHFLAGS)
 
 # The pool of service threads.
