@@ -70,17 +70,20 @@ tests_bench_vhost_gen_CFLAGS = $(BENCH_CFLAGS)
 tests_bench_vhost_yardstick_SOURCES = tests/bench/vhost-yardstick.c
 tests_bench_vhost_yardstick_CFLAGS = $(BENCH_CFLAGS)
 CLEANFILES += $(EXTRA_PROGRAMS)
-EXTRA_DIST += tests/bench/kernel tests/bench/ports tests/bench/switch
-EXTRA_DIST += tests/bench/ports tests/bench/switch tests/bench/vhost
-EXTRA_DIST += tests/bench/ports tests/bench/softmac tests/bench/switch
+EXTRA_DIST += tests/bench/kernel tests/bench/ports tests/bench/softmac \
+	tests/bench/switch tests/bench/vhost
 CLEANFILES += $(BENCH_TOOLS)
-EXTRA_DIST += tests/bench/switch
 .PHONY: bench
-bench: all $(BENCH_TOOLS) tests/atlocal foreign/stamp
+bench: all $(BENCH_TOOLS) tests/atlocal foreign/stamp tests/guest/initrd
 	$(srcdir)/tests/bench/switch $(BENCHFLAGS)
 
+.PHONY: bench-kernel
+bench-kernel: all foreign/stamp
+	$(srcdir)/tests/bench/kernel $(BENCHFLAGS)
+
 .PHONY: bench-vhost
-bench-vhost: all $(BENCH_TOOLS) tests/vhost/connect-two tests/atlocal
+bench-vhost: all $(BENCH_TOOLS) tests/vhost/connect-two tests/vhost/test-vhost \
+		tests/atlocal
 	$(srcdir)/tests/bench/vhost $(BENCHFLAGS)
 
 # The pool of service threads.

@@ -209,8 +209,8 @@ kernel_flows_run(long long int now)
         for (unsigned int i = 0; i < n_masks; i++) {
             kernel_engine.masks[i].hits /= 2;
         }
-        kernel_connections_run(now);
     }
+    kernel_connections_run(now);
     ovs_mutex_unlock(&mutex);
 }
 

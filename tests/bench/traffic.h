@@ -100,24 +100,22 @@ traffic_set_new_flow(const struct traffic *traffic, uint8_t *frame,
 }
 
 /* With more flows than descriptors each frame gets its flow when it is sent,
- * scattered over all: flow numbers are in the middle bytes of the destination
- * address.  The checksum follows incrementally (RFC 1624). */
+ * scattered over all: 10.0.0.0, plus 256 times the flow's number, is the
+ * destination's network.  The checksum follows incrementally (RFC 1624). */
 static inline void
 traffic_set_flow(const struct traffic *traffic, uint8_t *frame, uint64_t seq)
 {
     unsigned int flow = (uint32_t) (seq * 2654435761u) % traffic->flows;
     uint8_t *ip = frame + 14;
-    uint16_t old_low, new_low;
+    uint16_t high = (10 << 8) + (flow >> 8), low = flow << 8;
     uint32_t sum;
 
-    /* Bytes 17 and 18 of the header straddle two 16-bit words of the sum. */
-    old_low = ip[18] << 8;
-    new_low = (flow & 0xff) << 8;
+    /* The number straddles two 16-bit words of the sum. */
     sum = (uint16_t) ~(ip[10] << 8 | ip[11]);
-    sum += (uint16_t) ~ip[17] + (uint16_t) ~old_low;
-    ip[17] = flow >> 8;
+    sum += (uint16_t) ~(ip[16] << 8 | ip[17]) + (uint16_t) ~(ip[18] << 8);
+    sum += high + low;
+    traffic_put_u16(ip + 16, high);
     ip[18] = flow;
-    sum += ip[17] + new_low;
     sum = (sum >> 16) + (sum & 0xffff);
     sum = (sum >> 16) + (sum & 0xffff);
     traffic_put_u16(ip + 10, ~sum);
