@@ -474,8 +474,7 @@ install(struct entry owner, uint32_t port, struct kernel_flow *k,
     if (*old != NO_ENTRY) {
         k->state = kernel_engine.flows[*old].state;
     }
-    k->mark = __atomic_load_n(&kernel_engine.ports[port].up,
-                              __ATOMIC_ACQUIRE);
+    k->mark = kernel_port_attach(port);
     k->marked = time_msec() * 1000000ULL;
     k->deadline = k->marked + KERNEL_PENDING_NSEC;
     int error = publish(i, hash, k);
