@@ -11,7 +11,11 @@
 #include <string.h>
 
 #include "csum.h"
+#include "datapath/meter.h"
 #include "datapath/program.h"
+#include "dp-packet.h"
+#include "netlink.h"
+#include "odp-execute.h"
 #include "packets.h"
 #include "unaligned.h"
 
@@ -344,6 +348,8 @@ rewrite(struct vhost_packet *packet, const struct program_op *op)
     case OP_CT_CLEAR:
     case OP_RECIRC:
     case OP_SPOOFED:
+    case OP_METER:
+    case OP_DROP:
     default:
         OVS_NOT_REACHED();
     }
@@ -372,6 +378,22 @@ count_filtered(const struct program_op *op, struct port *in,
         port_drop_packet(in, DROP_RX_FILTER, packet, thread);
     } else {
         port_drop(in, DROP_FLOOD_FILTER, 1, thread);
+    }
+}
+
+/* Drops the 'n' 'packets', as 'op' of 'program' says: libopenvswitch counts
+ * them by reason, without looking at them. */
+static void
+drop(const struct program *program, const struct program_op *op,
+     struct port *in, struct vhost_packet packets[], unsigned int n,
+     struct dp_thread *thread)
+{
+    const struct nlattr *a = program_op_attr(program, op);
+    struct dp_packet_batch batch = { .count = n };
+
+    odp_execute_actions(NULL, &batch, false, a, NLA_ALIGN(a->nla_len), NULL);
+    for (unsigned int i = 0; i < n; i++) {
+        port_drop_packet(in, DROP_ACTION, &packets[i], thread);
     }
 }
 
@@ -411,6 +433,12 @@ run(const struct program *program, struct port *in,
             count_filtered(op, in, packet, thread);
         } else if (op->type == OP_SPOOFED) {
             port_drop_packet(in, DROP_SPOOFED, packet, thread);
+        } else if (op->type == OP_METER) {
+            if (!meter_admit(in->dp->meters, op->meter_id, packet->len,
+                             thread->now)) {
+                port_drop_packet(in, DROP_METER, packet, thread);
+                return;
+            }
         } else {
             if (waiting) {
                 packet = make_writable(packet, thread);
@@ -426,9 +454,13 @@ program_run(const struct program *program, struct port *in,
             struct vhost_packet packets[], unsigned int n,
             struct dp_thread *thread)
 {
-    if (OVS_LIKELY(program->n_ops == 1
-                   && program->ops[0].type == OP_OUTPUT)) {
-        output(in, program->ops[0].port, packets, n, thread);
+    const struct program_op *op = program->ops;
+
+    if (OVS_LIKELY(program->n_ops == 1 && op->type == OP_OUTPUT)) {
+        output(in, op->port, packets, n, thread);
+        return;
+    } else if (program->n_ops && op->type == OP_DROP) {
+        drop(program, op, in, packets, n, thread);
         return;
     }
     for (unsigned int i = 0; i < n; i++) {

@@ -9,8 +9,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/atomic.h \
 	datapath/bond-map.c \
 	datapath/bond-map.h \
-	datapath/closer.c \
-	datapath/closer.h \
+	datapath/device-work.c \
+	datapath/device-work.h \
 	datapath/coalesce.c \
 	datapath/coalesce.h \
 	datapath/conntrack-action.c \

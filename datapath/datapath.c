@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <malloc.h>
 
-#include "datapath/closer.h"
+#include "datapath/device-work.h"
 #include "datapath/kernel/kernel.h"
 #include "datapath/link-stats.h"
 #include "datapath/netdev-system.h"
@@ -199,8 +199,8 @@ datapath_exit(void)
 {
     vhost_pool_destroy(pool);
     vhost_exit();
+    device_work_wait(NULL);
     kernel_engine_exit();
-    closer_wait(NULL);          /* Sooner than the process's end would. */
     free(state_dir);
 }
 

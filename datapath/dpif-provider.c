@@ -493,14 +493,11 @@ provider_port_del(struct dpif *dpif, odp_port_t number)
     }
     /* A deleted internal port's device goes for good; with a daemon that just
      * exits it stays for the next one. */
-    char *device = port->class == &port_tap_class
-                   ? xstrdup(netdev_get_name(port->netdev)) : NULL;
+    if (port->class == &port_tap_class) {
+        netdev_tap_remove(netdev_get_name(port->netdev));
+    }
     port->deleted = true;
     port_remove(dp, port);
-    if (device) {
-        netdev_tap_remove(device);
-        free(device);
-    }
     return 0;
 }
 

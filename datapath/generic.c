@@ -186,6 +186,20 @@ output_one(struct port *port, struct dp_packet *packet,
     transmit_add(port, &view->view, 1, thread);
 }
 
+void
+generic_note_drop(struct datapath *dp, const struct dp_packet *packet,
+                  enum drop_reason reason, struct dp_thread *thread)
+{
+    struct port *in = datapath_port(dp, packet->md.in_port.odp_port);
+
+    if (in) {
+        struct vhost_packet view;
+
+        view_init(&view, packet);
+        port_drop_packet(in, reason, &view, thread);
+    }
+}
+
 static void
 drop_batch(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
            enum drop_reason reason, struct dp_thread *thread)
@@ -193,14 +207,7 @@ drop_batch(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
     struct dp_packet *packet;
 
     DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
-        struct port *in = datapath_port(dp, packet->md.in_port.odp_port);
-
-        if (in) {
-            struct vhost_packet view;
-
-            view_init(&view, packet);
-            port_drop_packet(in, reason, &view, thread);
-        }
+        generic_note_drop(dp, packet, reason, thread);
     }
     dp_packet_delete_batch(batch, steal);
 }
@@ -668,10 +675,8 @@ generic_receive(struct datapath *dp, struct dp_packet *packet,
 
     megaflow_count(thread->stats, found, 1, dp_packet_size(packet),
                    ntohs(flow.tcp_flags), thread->now);
-    if (!program->actions_len) {
-        dp_packet_batch_init_packet(&batch, packet);
-        drop_batch(dp, &batch, true, DROP_ACTION, thread);
-        return;
+    if (actions_drop(program->actions, program->actions_len)) {
+        generic_note_drop(dp, packet, DROP_ACTION, thread);
     }
     dp_packet_batch_init_packet(&batch, packet);
     generic_execute(dp, &batch, true, &flow, program->actions,

@@ -226,6 +226,38 @@ exceeded_band(struct meter *meter, uint32_t size)
     return exceeded;
 }
 
+/* Counts a packet of 'size' bytes.  Returns true if it may pass. */
+static bool
+admit(struct meter *meter, uint32_t size)
+    OVS_REQUIRES(meter->mutex)
+{
+    struct band *band = exceeded_band(meter, size);
+
+    meter->n_packets++;
+    meter->n_bytes += size;
+    if (band) {
+        band->n_packets++;
+        band->n_bytes += size;
+    }
+    return !band;
+}
+
+bool
+meter_admit(struct meter_table *table, uint32_t id, uint32_t size,
+            long long int now)
+{
+    struct meter *meter = meter_find(table, id);
+    if (!meter) {
+        return true;
+    }
+
+    ovs_mutex_lock(&meter->mutex);
+    fill_buckets(meter, now);
+    bool admitted = admit(meter, size);
+    ovs_mutex_unlock(&meter->mutex);
+    return admitted;
+}
+
 size_t
 meter_run(struct meter_table *table, uint32_t id,
           struct dp_packet_batch *batch, long long int now)
@@ -244,18 +276,11 @@ meter_run(struct meter_table *table, uint32_t id,
 
     size_t i;
     DP_PACKET_BATCH_REFILL_FOR_EACH (i, n, packet, batch) {
-        uint32_t size = dp_packet_size(packet);
-        struct band *band = exceeded_band(meter, size);
-
-        meter->n_packets++;
-        meter->n_bytes += size;
-        if (band) {
-            band->n_packets++;
-            band->n_bytes += size;
+        if (admit(meter, dp_packet_size(packet))) {
+            dp_packet_batch_refill(batch, packet, i);
+        } else {
             n_dropped++;
             dp_packet_delete(packet);
-        } else {
-            dp_packet_batch_refill(batch, packet, i);
         }
     }
     ovs_mutex_unlock(&meter->mutex);

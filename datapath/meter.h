@@ -2,6 +2,7 @@
 #ifndef METER_H
 #define METER_H 1
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -23,6 +24,11 @@ int meter_get(struct meter_table *, uint32_t id, struct ofputil_meter_stats *,
               uint16_t n_bands);
 int meter_del(struct meter_table *, uint32_t id, struct ofputil_meter_stats *,
               uint16_t n_bands);
+
+/* Returns true if meter 'id' lets a packet of 'size' bytes pass at time 'now' in
+ * ms, or if there is none.  Any thread. */
+bool meter_admit(struct meter_table *, uint32_t id, uint32_t size,
+                 long long int now);
 
 /* Lets through meter 'id' what of 'packets' its bands allow, and deletes the
  * rest, as of time 'now' in ms.  Returns how many were dropped.  Any thread. */

@@ -30,7 +30,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "datapath/closer.h"
+#include "datapath/device-work.h"
 #include "datapath/kernel-io.h"
 #include "datapath/netdev-tap.h"
 #include "netlink.h"
@@ -197,7 +197,7 @@ close_device(struct namesake *ns)
         close(ns->sock);
     }
     if (ns->tap >= 0) {
-        closer_close(ns->name, ns->tap);
+        device_close(ns->name, ns->tap);
     }
     free(ns->name);
     free(ns);

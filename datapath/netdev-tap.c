@@ -24,7 +24,7 @@
  * options are set.
  *
  * To close the last descriptor of a transient device deletes it, which
- * takes long: closer.c does it, and is waited for if a device of that name
+ * takes long: device-work.c does it, and is waited for if a device of that name
  * is to be made again. */
 #include <config.h>
 #include "datapath/netdev-tap.h"
@@ -41,7 +41,7 @@
 #include <sys/ioctl.h>
 #include <unistd.h>
 
-#include "datapath/closer.h"
+#include "datapath/device-work.h"
 #include "datapath/kernel/kernel.h"
 #include "datapath/port-qos.h"
 #include "netdev-provider.h"
@@ -156,7 +156,7 @@ open_tap(const char *name, bool multi_queue, struct keeper *keeper)
     if (!strcmp(name, "all") || !strcmp(name, "default")) {
         return EINVAL;          /* /proc/sys/net/ipv4/conf has these. */
     }
-    closer_wait(name);
+    device_work_wait(name);
 
     int error = 0;
     bool exists = if_nametoindex(name);
@@ -305,7 +305,7 @@ netdev_tap_create(const char *name, int *fdp, char **errp)
 void
 netdev_tap_close(const char *name, int fd)
 {
-    closer_close(name, fd);
+    device_close(name, fd);
 }
 
 void
@@ -331,7 +331,7 @@ netdev_tap_remove(const char *name)
         VLOG_WARN("%s: cannot delete tap device: %s",
                   name, ovs_strerror(errno));
     }
-    closer_close(name, fd);
+    device_close(name, fd);
 }
 
 /* --- The netdev classes -------------------------------------------------- */
@@ -356,7 +356,7 @@ tap_construct(struct netdev *netdev)
 
     error = netdev_linux_class.construct(netdev);
     if (error) {
-        closer_close(name, keeper->fd);
+        device_close(name, keeper->fd);
         free(keeper);
         return error;
     }
@@ -376,7 +376,7 @@ tap_destruct(struct netdev *netdev)
     ovs_mutex_unlock(&mutex);
 
     if (keeper->fd >= 0) {
-        closer_close(name, keeper->fd);
+        device_close(name, keeper->fd);
     }
     free(keeper);
     netdev_linux_class.destruct(netdev);

@@ -31,13 +31,13 @@ int netdev_tap_open(const char *name, int fds[NETDEV_TAP_MAX_QUEUES],
 void netdev_tap_close(const char *name, int fd);
 
 /* Makes a tap device 'name' that is no netdev, and goes when its descriptor,
- * non-blocking, which is stored in '*fdp', is closed: by closer_close().
+ * non-blocking, which is stored in '*fdp', is closed: by device_close().
  * Otherwise as netdev_tap_open(). */
 int netdev_tap_create(const char *name, int *fdp, char **errp);
 
-/* Deletes the device 'name', because its port has been deleted by the user (as
- * opposed to: this process ends).  Its queues must have been closed.  Returns
- * at once; the kernel takes some 20 ms, which netdev_tap_open() and
+/* Deletes the device 'name', because its port is being deleted by the user (as
+ * opposed to: this process ends), as soon as its queues have been closed.
+ * Returns at once; the kernel takes some 20 ms, which netdev_tap_open() and
  * netdev_open() wait for if they are called for a device of that name. */
 void netdev_tap_remove(const char *name);
 

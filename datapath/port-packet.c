@@ -52,7 +52,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "datapath/closer.h"
+#include "datapath/device-work.h"
 #include "datapath/kernel-io.h"
 #include "datapath/kernel/kernel.h"
 #include "datapath/netdev-system.h"
@@ -380,7 +380,7 @@ static void
 close_sockets(struct port_packet *pp, const char *name)
 {
     for (unsigned int i = 0; i < pp->n; i++) {
-        closer_close(name, pp->sockets[i].source.fd);
+        device_close(name, pp->sockets[i].source.fd);
     }
 }
 
@@ -451,9 +451,9 @@ port_packet_open(struct port *port, char **errp)
         free(pp);
         return error;
     }
+    tc_program_init(&pp->block, ifindex, false, NULL);
     error = port->kernel ? 0
-            : tc_program_attach(&pp->block, ifindex, false,
-                                tc_program_drop_all(), NULL);
+            : tc_program_attach(&pp->block, tc_program_drop_all());
     if (error) {
         *errp = xasprintf("%s: cannot keep the host's network stack off the "
                           "port: attaching a BPF program failed: %s",

@@ -159,10 +159,11 @@ port_tap_close(struct port *port)
     for (unsigned int i = 0; i < tap->n; i++) {
         vhost_pool_remove(datapath_pool(), &tap->queues[i].source);
     }
-    kernel_port_close(port, !port->deleted);
     for (unsigned int i = 0; i < tap->n; i++) {
         netdev_tap_close(name, tap->queues[i].source.fd);
     }
+    /* When the device has gone there is little to do. */
+    kernel_port_close(port, !port->deleted);
     free(tap);
 }
 

@@ -479,6 +479,10 @@ struct dp_packet *generic_packet_new(const void *data, size_t len, size_t room,
 void generic_request_offload(struct dp_packet *packet, uint16_t csum_offset,
                              uint8_t gso_type, uint16_t gso_size);
 
+/* Counts 'packet', which is about to be dropped, and remembers it. */
+void generic_note_drop(struct datapath *, const struct dp_packet *packet,
+                       enum drop_reason, struct dp_thread *);
+
 /* Looks 'packet' up by its metadata and contents and acts on it; on a miss
  * makes an upcall.  Takes 'packet' over. */
 void generic_receive(struct datapath *, struct dp_packet *packet,

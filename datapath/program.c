@@ -139,6 +139,15 @@ compile_action(struct program *program, struct program_op *op,
         op->recirc_id = nl_attr_get_u32(a);
         return true;
 
+    case OVS_ACTION_ATTR_METER:
+        op->type = OP_METER;
+        op->meter_id = nl_attr_get_u32(a);
+        return true;
+
+    case OVS_ACTION_ATTR_DROP:
+        op->type = OP_DROP;
+        return !program->n_ops;
+
     case OVS_ACTION_ATTR_SET:
         return compile_set(program, op, nl_attr_get(a), false);
 
@@ -158,8 +167,9 @@ op_tracks(enum program_op_type type)
 }
 
 /* Says in 'program' whether it tracks, and returns false if it does so in a way
- * that tracked.c isn't made for: with a change after an output, or with
- * anything after a recirculation. */
+ * that tracked.c isn't made for: with a change after an output, with anything
+ * after a recirculation, or with a meter, which takes packets out of a group.
+ */
 static bool
 check_tracking(struct program *program)
 {
@@ -173,11 +183,18 @@ check_tracking(struct program *program)
 
         if (type == OP_OUTPUT) {
             waiting = true;
-        } else if (waiting || (type == OP_RECIRC && i + 1 < program->n_ops)) {
+        } else if (waiting || type == OP_METER
+                   || (type == OP_RECIRC && i + 1 < program->n_ops)) {
             return false;
         }
     }
     return true;
+}
+
+bool
+actions_drop(const struct nlattr *actions, size_t actions_len)
+{
+    return !actions_len || nl_attr_type(actions) == OVS_ACTION_ATTR_DROP;
 }
 
 struct program *
@@ -202,7 +219,7 @@ program_create(const struct nlattr *actions, size_t actions_len)
             program->generic = true;
             break;
         }
-        if (op->type == OP_CT) {
+        if (op->type == OP_CT || op->type == OP_DROP) {
             op->attr_ofs = (const char *) a - (const char *) actions;
         }
         program->n_ops++;

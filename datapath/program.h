@@ -35,6 +35,9 @@ enum program_op_type {
     OP_CT_CLEAR,                /* Forget it. */
     OP_RECIRC,                  /* Look up again with 'recirc_id'. */
     OP_SPOOFED,                 /* Count: the source is not the port's. */
+    OP_METER,                   /* Go on if meter 'meter_id' allows. */
+    OP_DROP,                    /* Count, by the reason that the action at
+                                 * 'attr_ofs' gives: nothing else comes. */
 };
 
 /* One operation.  'key' has bits only where 'mask' has. */
@@ -63,6 +66,7 @@ struct program_op {
         const struct tunnel_request *tunnel; /* The program's. */
         uint32_t attr_ofs;
         uint32_t recirc_id;
+        uint32_t meter_id;
         bool alone;             /* OP_FILTERED: there is nothing else. */
     };
 };
@@ -95,7 +99,11 @@ struct program *program_create(const struct nlattr *actions,
                                size_t actions_len);
 void program_destroy(struct program *);
 
-/* The action that 'op' of 'program', an OP_CT, comes from. */
+/* Returns true if the 'actions_len' bytes of 'actions' do nothing: none, or
+ * the one that says so. */
+bool actions_drop(const struct nlattr *actions, size_t actions_len);
+
+/* The action that 'op' of 'program', an OP_CT or OP_DROP, comes from. */
 static inline const struct nlattr *
 program_op_attr(const struct program *program, const struct program_op *op)
 {

@@ -74,11 +74,14 @@ key_hash(const struct flow_key *key, unsigned int blocks)
                             w[1] >> 48 | (w[2] & UINT32_MAX) << 16, 0, 0, 0);
 }
 
-/* Returns true if keys 'a' and 'b' of 'thread' are the same. */
+/* Returns true if keys 'a' and 'b' of 'thread' are the same, and the headers
+ * that they were made from in the same places. */
 static bool
 same_key(const struct dp_thread *thread, unsigned int a, unsigned int b)
 {
     return thread->hashes[a] == thread->hashes[b]
+           && thread->parsed[a].l3_ofs == thread->parsed[b].l3_ofs
+           && thread->parsed[a].l4_ofs == thread->parsed[b].l4_ofs
            && !memcmp(&thread->keys[a], &thread->keys[b], 128);
 }
 

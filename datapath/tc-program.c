@@ -124,19 +124,16 @@ take_link(const struct tc_program *p, int prog_fd)
 static int
 attach_tcx(const struct tc_program *p, int prog_fd)
 {
-    int fd = p->pin ? take_link(p, prog_fd) : -1;
+    int fd = create_link(p, prog_fd);
 
-    if (fd < 0) {
-        fd = create_link(p, prog_fd);
-        if (fd >= 0 && p->pin) {
-            union bpf_attr attr;
+    if (fd >= 0 && p->pin) {
+        union bpf_attr attr;
 
-            memset(&attr, 0, sizeof attr);
-            attr.pathname = (uintptr_t) p->pin;
-            attr.bpf_fd = fd;
-            /* Without, the program just goes when we do. */
-            sys_bpf(BPF_OBJ_PIN, &attr);
-        }
+        memset(&attr, 0, sizeof attr);
+        attr.pathname = (uintptr_t) p->pin;
+        attr.bpf_fd = fd;
+        /* Without, the program just goes when we do. */
+        sys_bpf(BPF_OBJ_PIN, &attr);
     }
     return fd;
 }
@@ -193,22 +190,30 @@ attach_clsact(struct tc_program *p, int prog_fd)
 
 /* --- Both ---------------------------------------------------------------- */
 
-int
-tc_program_attach(struct tc_program *p, int ifindex, bool egress, int prog_fd,
-                  const char *pin)
+void
+tc_program_init(struct tc_program *p, int ifindex, bool egress,
+                const char *pin)
 {
     *p = (struct tc_program) {
         .ifindex = ifindex,
         .egress = egress,
+        .link_fd = -1,
         .pin = pin ? xstrdup(pin) : NULL,
     };
-    p->link_fd = attach_tcx(p, prog_fd);
+}
 
-    int error = p->link_fd < 0 ? attach_clsact(p, prog_fd) : 0;
-    if (error) {
-        free(p->pin);
-    }
-    return error;
+bool
+tc_program_take_over(struct tc_program *p, int prog_fd)
+{
+    p->link_fd = p->pin ? take_link(p, prog_fd) : -1;
+    return p->link_fd >= 0;
+}
+
+int
+tc_program_attach(struct tc_program *p, int prog_fd)
+{
+    p->link_fd = attach_tcx(p, prog_fd);
+    return p->link_fd < 0 ? attach_clsact(p, prog_fd) : 0;
 }
 
 void

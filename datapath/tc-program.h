@@ -4,7 +4,7 @@
 
 #include <stdbool.h>
 
-/* A program that is attached to a device. */
+/* A program that is, or is to be, attached to a device. */
 struct tc_program {
     int ifindex;
     bool egress;
@@ -22,15 +22,22 @@ struct tc_program {
  * sockets get a frame before that hook does, so that leaves exactly us. */
 int tc_program_drop_all(void);
 
-/* Attaches program 'prog_fd' to what device 'ifindex' receives (or, if
- * 'egress', to what it is to send), in place of the one that is pinned to file
- * 'pin', or that a process which is gone left there.  With a 'pin' the program
- * outlives this process, where the kernel has tcx.  Returns 0 or a positive
- * errno value.  Main thread. */
-int tc_program_attach(struct tc_program *, int ifindex, bool egress,
-                      int prog_fd, const char *pin);
+/* Prepares '*p' to attach a program to what device 'ifindex' receives (or, if
+ * 'egress', to what it is to send).  With a 'pin', a file, the program outlives
+ * this process, where the kernel has tcx. */
+void tc_program_init(struct tc_program *, int ifindex, bool egress,
+                     const char *pin);
 
-/* Ends that. */
+/* Puts program 'prog_fd' in place of the one that is pinned.  Returns false if
+ * there is none. */
+bool tc_program_take_over(struct tc_program *, int prog_fd);
+
+/* Attaches program 'prog_fd', in place of the one that a process which is gone
+ * left in a filter.  Returns 0 or a positive errno value.  The kernel takes
+ * some 13 ms. */
+int tc_program_attach(struct tc_program *, int prog_fd);
+
+/* Ends that.  The kernel takes as long, unless the device has gone. */
 void tc_program_detach(struct tc_program *);
 
 /* Leaves the program as it is for the next process. */

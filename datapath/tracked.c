@@ -62,6 +62,11 @@ verify_checksum(const struct vhost_packet *packet, size_t l4_len)
     if (nw_proto != IPPROTO_TCP && nw_proto != IPPROTO_UDP) {
         return CHECKSUM_UNKNOWN;        /* Behind extension headers. */
     }
+    if (nw_proto == IPPROTO_UDP && ipv4
+        && !get_unaligned_be16((const ovs_be16 *) (packet->head
+                                                   + packet->l4_ofs + 6))) {
+        return CHECKSUM_GOOD;           /* It has none. */
+    }
     sum = csum_add16(sum, htons(nw_proto));
     sum = csum_add32(sum, htonl(l4_len));
     sum = csum_continue(sum, packet->head + packet->l4_ofs, n);
@@ -375,6 +380,8 @@ run(const struct program *program, struct port *in, struct group *group,
         case OP_OUTPUT:
         case OP_FILTERED:
         case OP_SPOOFED:
+        case OP_METER:
+        case OP_DROP:
         case OP_PUSH_VLAN:
         case OP_POP_VLAN:
         case OP_SET_ETH:

@@ -343,6 +343,12 @@ upcall_miss(struct datapath *dp, struct dp_packet *packet,
     } else {
         struct dp_packet_batch batch;
 
+        /* libofproto may have dealt with the packet by itself, but not if it
+         * doesn't want the next one, too. */
+        if (!answer.put_actions.size
+            && actions_drop(answer.actions.data, answer.actions.size)) {
+            generic_note_drop(dp, packet, DROP_ACTION, thread);
+        }
         dp_packet_batch_init_packet(&batch, packet);
         generic_execute(dp, &batch, true, flow, answer.actions.data,
                         answer.actions.size, thread);

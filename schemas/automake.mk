@@ -22,3 +22,16 @@ schemas/vswitch-idl.c: schemas/vswitch-idl.ovsidl
 	$(AM_V_GEN)$(OVSDB_IDLC) c-idl-source $< > $@.tmp && mv $@.tmp $@
 schemas/vswitch-idl.h: schemas/vswitch-idl.ovsidl
 	$(AM_V_GEN)$(OVSDB_IDLC) c-idl-header $< > $@.tmp && mv $@.tmp $@
+
+# Which keys of maps configure the switch, as sluice.conf.db(5) says.
+noinst_LIBRARIES += schemas/libknown-keys.a
+schemas_libknown_keys_a_SOURCES = schemas/known-keys.c schemas/known-keys.h
+nodist_schemas_libknown_keys_a_SOURCES = schemas/known-keys.inc
+BUILT_SOURCES += schemas/known-keys.inc
+CLEANFILES += schemas/known-keys.inc
+schemas/known-keys.inc: man/make-conf-db schemas/vswitch.ovsschema \
+		schemas/sluice.conf.db.txt
+	@$(MKDIR_P) schemas
+	$(AM_V_GEN)$(srcdir)/man/make-conf-db --keys \
+	    $(srcdir)/schemas/vswitch.ovsschema \
+	    $(srcdir)/schemas/sluice.conf.db.txt > $@.tmp && mv $@.tmp $@

@@ -81,8 +81,13 @@ CLEANFILES += $(BENCH_TOOLS)
 bench: all $(BENCH_TOOLS) tests/atlocal foreign/stamp tests/guest/initrd
 	$(srcdir)/tests/bench/switch $(BENCHFLAGS)
 
+.PHONY: bench-kernel
+bench-kernel: all foreign/stamp
+	$(srcdir)/tests/bench/kernel $(BENCHFLAGS)
+
 .PHONY: bench-vhost
-bench-vhost: all $(BENCH_TOOLS) tests/vhost/connect-two tests/atlocal
+bench-vhost: all $(BENCH_TOOLS) tests/vhost/connect-two tests/vhost/test-vhost \
+		tests/atlocal
 	$(srcdir)/tests/bench/vhost $(BENCHFLAGS)
 
 # The pool of service threads.

@@ -10,8 +10,10 @@ vhost_libvhost_a_SOURCES = \
 	vhost/dirty-log.c \
 	vhost/halt-poll.c \
 	vhost/hot-set.c \
+	vhost/inflight.c \
 	vhost/iotlb.c \
 	vhost/iotlb.h \
+	vhost/mapping.c \
 	vhost/memory.c \
 	vhost/memory.h \
 	vhost/event.c \

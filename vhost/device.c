@@ -47,7 +47,8 @@ vhost_device_create(const struct vhost_device_config *config,
                     struct vhost_device **devp, char **errp)
 {
     struct vhost_device *dev = xzalloc(sizeof *dev);
-    unsigned int n_pairs = MIN(MAX(config->max_queue_pairs, 1), 256);
+    unsigned int n_pairs = MIN(MAX(config->max_queue_pairs, 1),
+                               VHOST_USER_MAX_VRINGS / 2);
 
     *devp = NULL;
     *errp = NULL;
@@ -154,6 +155,8 @@ vhost_device_disconnect(struct vhost_device *dev)
     dev->connection = NULL;
     vhost_dirty_log_clear(dev);
     vhost_device_set_memory(dev, NULL);
+    vhost_mapping_destroy(&dev->inflight);
+    dev->n_inflight = 0;
     dev->protocol_features = 0;
     dev->inband = false;
     if (dev->backend_fd >= 0) {
@@ -252,6 +255,7 @@ vhost_device_update(struct vhost_device *dev)
 {
     struct vhost_device_status new, old;
     const struct vhost_queue *first = NULL;
+    bool broken = false;
 
     vhost_steering_update(dev);
     ovs_mutex_lock(&dev->mutex);
@@ -266,6 +270,7 @@ vhost_device_update(struct vhost_device *dev)
     for (unsigned int i = 0; i < dev->max_queues; i++) {
         const struct vhost_queue *q = dev->queues[i];
 
+        broken |= q && q->broken;
         if (q && q->started) {
             new.n_queues++;
             new.n_enabled += q->enabled;
@@ -274,6 +279,9 @@ vhost_device_update(struct vhost_device *dev)
                 new.running = true;
             }
         }
+    }
+    if (dev->connection && !broken) {
+        new.error[0] = '\0';    /* The guest has started again. */
     }
     if (new.running != old.running) {
         new.numa_node = new.running ? numa_node_of(first->desc) : -1;
@@ -385,6 +393,8 @@ vhost_device_check(struct vhost_device *dev)
             q->told = changed = true;
             if (q->err_fd >= 0) {
                 vhost_event_signal(q->err_fd);
+            } else if (dev->inband) {
+                vhost_device_tell(dev, VHOST_USER_BACKEND_VRING_ERR, i);
             }
         }
     }
@@ -457,12 +467,13 @@ vhost_device_queue_stats(const struct vhost_device *dev, size_t *np)
     return stats;
 }
 
-void
-vhost_device_call_inband(struct vhost_device *dev, unsigned int index)
+int
+vhost_device_tell(struct vhost_device *dev, uint32_t request,
+                  unsigned int index)
 {
-    struct vhost_message msg = {
+    const struct vhost_message msg = {
         .header = {
-            .request = VHOST_USER_BACKEND_VRING_CALL,
+            .request = request,
             .flags = VHOST_USER_VERSION,
             .size = sizeof msg.payload.state,
         },
@@ -470,7 +481,5 @@ vhost_device_call_inband(struct vhost_device *dev, unsigned int index)
     };
     int fd = __atomic_load_n(&dev->backend_fd, __ATOMIC_ACQUIRE);
 
-    if (fd >= 0) {
-        vhost_message_send(fd, &msg, -1);
-    }
+    return fd >= 0 ? vhost_message_send(fd, &msg, -1) : ENOTCONN;
 }

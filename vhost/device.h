@@ -62,6 +62,8 @@ struct vhost_device {
                                          * vhost_synchronize(). */
 
     uint8_t *ring_states;       /* The file of ring-state.c, NULL if none. */
+    struct vhost_mapping inflight;      /* In which the first... */
+    unsigned int n_inflight;    /* ...so many queues have it instead. */
     bool keep_state;            /* It's us who go, not the front-end: what it
                                  * knows of the rings is what is there. */
 
@@ -103,8 +105,10 @@ void vhost_device_answered(struct vhost_device *, uint64_t first,
                            uint64_t last);
 struct vhost_queue *vhost_device_queue(struct vhost_device *,
                                        unsigned int index);
-/* Tells the front-end over the back-end channel to call 'index'. */
-void vhost_device_call_inband(struct vhost_device *, unsigned int index);
+/* Sends 'request', VHOST_USER_BACKEND_VRING_*, about virtqueue 'index' over the
+ * back-end channel.  Returns 0 or a positive errno value.  Any thread. */
+int vhost_device_tell(struct vhost_device *, uint32_t request,
+                      unsigned int index);
 
 /* --- socket.c --- */
 
@@ -166,5 +170,12 @@ void vhost_steering_update(struct vhost_device *);
 char *vhost_dirty_log_set(struct vhost_device *, const struct vhost_user_log *,
                           int fd);
 void vhost_dirty_log_clear(struct vhost_device *);
+
+/* --- inflight.c --- */
+
+char *vhost_inflight_make(const struct vhost_device *,
+                          struct vhost_user_inflight *, int *fdp);
+char *vhost_inflight_set(struct vhost_device *,
+                         const struct vhost_user_inflight *, int fd);
 
 #endif /* device.h */

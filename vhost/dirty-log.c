@@ -8,10 +8,7 @@
 #include "vhost/device.h"
 #include "vhost/ring.h"
 
-#include <errno.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "util.h"
 
@@ -20,9 +17,7 @@
 struct vhost_dirty_log {
     uint8_t *bits;
     uint64_t n_pages;           /* Bits. */
-    void *mapping;
-    size_t mapping_len;
-    struct vhost_guard *guard;
+    struct vhost_mapping mapping;
 };
 
 static void
@@ -66,8 +61,7 @@ static void
 log_free(struct vhost_dirty_log *log)
 {
     if (log) {
-        vhost_guard_remove(log->guard);
-        munmap(log->mapping, log->mapping_len);
+        vhost_mapping_destroy(&log->mapping);
         free(log);
     }
 }
@@ -96,33 +90,18 @@ char *
 vhost_dirty_log_set(struct vhost_device *dev,
                     const struct vhost_user_log *wanted, int fd)
 {
-    struct stat s;
-    uint64_t end = wanted->mmap_offset + wanted->mmap_size;
-
-    if (!wanted->mmap_size || end < wanted->mmap_size || end > INT64_MAX
-        || wanted->mmap_size > UINT64_MAX / 8) {
-        return xasprintf("log has impossible size %#"PRIx64,
-                         wanted->mmap_size);
-    }
-    if (fstat(fd, &s) || !S_ISREG(s.st_mode) || (uint64_t) s.st_size < end) {
-        return xasprintf("log ends at %#"PRIx64" of its file, which is "
-                         "shorter", end);
-    }
-    size_t before = wanted->mmap_offset % LOG_PAGE;
-    size_t len = wanted->mmap_size + before;
-    uint8_t *mapping = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_SHARED, fd,
-                            wanted->mmap_offset - before);
-    if (mapping == MAP_FAILED) {
-        return xasprintf("cannot map the log: %s", ovs_strerror(errno));
+    struct vhost_mapping mapping;
+    char *error = vhost_mapping_init(&mapping, dev, fd, wanted->mmap_offset,
+                                     wanted->mmap_size, "the log");
+    if (error) {
+        return error;
     }
 
     struct vhost_dirty_log *log = xmalloc(sizeof *log);
     *log = (struct vhost_dirty_log) {
-        .bits = mapping + before,
+        .bits = mapping.data,
         .n_pages = wanted->mmap_size * 8,
         .mapping = mapping,
-        .mapping_len = len,
-        .guard = vhost_guard_add(mapping, len, dev),
     };
     exchange(dev, log);
     return NULL;

@@ -2,90 +2,38 @@
  * See memory.h. */
 #include <config.h>
 #include "vhost/memory.h"
-#include "vhost/device.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 
 #include "util.h"
-
-#define FUSE_SUPER_MAGIC 0x65735546
-
-/* Checks that the file behind 'fd' is one that we can take a region of. */
-static char *
-check_file(const struct vhost_user_region *wanted, int fd, struct stat *s)
-{
-    struct statfs fs;
-
-    if (fstat(fd, s) || fstatfs(fd, &fs)) {
-        return xasprintf("cannot examine the memory file: %s",
-                         ovs_strerror(errno));
-    }
-    if (!S_ISREG(s->st_mode)) {
-        return xstrdup("memory file is not a regular file");
-    }
-    if (fs.f_type == FUSE_SUPER_MAGIC) {
-        /* Its owner could let each access of ours wait as long as it likes. */
-        return xstrdup("memory file is on a FUSE file system");
-    }
-    uint64_t end = wanted->mmap_offset + wanted->size;
-    if (!wanted->size || end < wanted->size || end > INT64_MAX
-        || wanted->guest_address + wanted->size < wanted->size
-        || wanted->user_address + wanted->size < wanted->size) {
-        return xasprintf("region has impossible size %#"PRIx64, wanted->size);
-    }
-    if ((uint64_t) s->st_size < end) {
-        return xasprintf("region ends at %#"PRIx64" of the memory file, which "
-                         "has only %#"PRIx64" bytes", end,
-                         (uint64_t) s->st_size);
-    }
-    return NULL;
-}
 
 struct vhost_region *
 vhost_region_map(struct vhost_device *dev,
                  const struct vhost_user_region *wanted, int fd, char **errp)
 {
-    struct stat s;
+    struct vhost_mapping mapping;
 
-    *errp = check_file(wanted, fd, &s);
+    if (wanted->guest_address + wanted->size < wanted->size
+        || wanted->user_address + wanted->size < wanted->size) {
+        *errp = xasprintf("region has impossible size %#"PRIx64, wanted->size);
+        return NULL;
+    }
+    *errp = vhost_mapping_init(&mapping, dev, fd, wanted->mmap_offset,
+                               wanted->size, "guest memory");
     if (*errp) {
         return NULL;
     }
-
-    /* Huge pages, whose size is st_blksize, must be mapped whole. */
-    uint64_t page = MAX((uint64_t) s.st_blksize, 4096);
-    if (page & (page - 1)) {
-        page = 4096;
-    }
-    uint64_t start = wanted->mmap_offset & ~(page - 1);
-    uint64_t end = (wanted->mmap_offset + wanted->size + page - 1)
-                   & ~(page - 1);
-    void *mapping = mmap(NULL, end - start, PROT_READ | PROT_WRITE,
-                         MAP_SHARED | MAP_NORESERVE, fd, start);
-    if (mapping == MAP_FAILED) {
-        *errp = xasprintf("cannot map %#"PRIx64" bytes of guest memory: %s",
-                          end - start, ovs_strerror(errno));
-        return NULL;
-    }
-    madvise(mapping, end - start, MADV_DONTDUMP);
 
     struct vhost_region *region = xmalloc(sizeof *region);
     *region = (struct vhost_region) {
         .gpa = wanted->guest_address,
         .uva = wanted->user_address,
         .size = wanted->size,
-        .host = (uint8_t *) mapping + (wanted->mmap_offset - start),
+        .host = mapping.data,
         .file_offset = wanted->mmap_offset,
-        .dev = s.st_dev,
-        .ino = s.st_ino,
         .mapping = mapping,
-        .mapping_len = end - start,
-        .guard = vhost_guard_add(mapping, end - start, dev),
     };
     return region;
 }
@@ -94,8 +42,7 @@ void
 vhost_region_unmap(struct vhost_region *region)
 {
     if (region) {
-        vhost_guard_remove(region->guard);
-        munmap(region->mapping, region->mapping_len);
+        vhost_mapping_destroy(&region->mapping);
         free(region);
     }
 }
@@ -111,7 +58,7 @@ vhost_region_is(const struct vhost_region *region,
             && region->size == wanted->size
             && region->file_offset == wanted->mmap_offset
             && !fstat(fd, &s)
-            && s.st_dev == region->dev && s.st_ino == region->ino
+            && s.st_dev == region->mapping.dev && s.st_ino == region->mapping.ino
             && (uint64_t) s.st_size >= wanted->mmap_offset + wanted->size);
 }
 

@@ -22,6 +22,20 @@
 
 struct vhost_device;
 
+/* Part of a file of the front-end's: see mapping.c. */
+struct vhost_mapping {
+    uint8_t *data;              /* The part asked for... */
+    void *start;                /* ...in what mmap() returned, NULL if none... */
+    size_t len;                 /* ...for how much. */
+    dev_t dev;                  /* The file... */
+    ino_t ino;                  /* ...for telling if it's the same one. */
+    struct vhost_guard *guard;  /* Catches SIGBUS, see sigbus.c. */
+};
+char *vhost_mapping_init(struct vhost_mapping *, struct vhost_device *,
+                         int fd, uint64_t offset, uint64_t size,
+                         const char *what);
+void vhost_mapping_destroy(struct vhost_mapping *);
+
 /* One region, mapped.  Belongs to exactly one memory. */
 struct vhost_region {
     uint64_t gpa;               /* Guest-physical address... */
@@ -29,11 +43,7 @@ struct vhost_region {
     uint64_t size;              /* Bytes. */
     uint8_t *host;              /* Ours. */
     uint64_t file_offset;       /* Of 'host' in the file. */
-    dev_t dev;                  /* The file... */
-    ino_t ino;                  /* ...for telling if it's the same one. */
-    void *mapping;              /* What mmap() returned... */
-    size_t mapping_len;         /* ...for how much. */
-    struct vhost_guard *guard;  /* Catches SIGBUS, see sigbus.c. */
+    struct vhost_mapping mapping;
 };
 
 struct vhost_memory {

@@ -87,6 +87,7 @@ vhost_protocol_features(void)
             | BIT(VHOST_USER_PROTOCOL_F_BACKEND_REQ)
             | BIT(VHOST_USER_PROTOCOL_F_CONFIG)
             | BIT(VHOST_USER_PROTOCOL_F_BACKEND_SEND_FD)
+            | BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD)
             | BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE)
             | BIT(VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS)
             | BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS)
@@ -96,11 +97,18 @@ vhost_protocol_features(void)
 /* --- Helpers of the handlers --- */
 
 static char *
-reply(struct vhost_device *dev, struct vhost_message *msg, size_t size)
+reply_fd(struct vhost_device *dev, struct vhost_message *msg, size_t size,
+         int fd)
 {
-    int error = vhost_connection_reply(dev->connection, msg, size, -1);
+    int error = vhost_connection_reply(dev->connection, msg, size, fd);
 
     return error ? xasprintf("cannot reply: %s", ovs_strerror(error)) : NULL;
+}
+
+static char *
+reply(struct vhost_device *dev, struct vhost_message *msg, size_t size)
+{
+    return reply_fd(dev, msg, size, -1);
 }
 
 static char *
@@ -433,6 +441,30 @@ set_log_fd(struct vhost_device *dev OVS_UNUSED,
     return NULL;                /* It would tell of logging errors; none. */
 }
 
+/* --- In-flight region --- */
+
+static char *
+get_inflight_fd(struct vhost_device *dev, struct vhost_message *msg)
+{
+    uint32_t size = msg->header.size;   /* With or without padding. */
+    int fd;
+    char *error = vhost_inflight_make(dev, &msg->payload.inflight, &fd);
+
+    if (!error) {
+        error = reply_fd(dev, msg, size, fd);
+        close(fd);
+    }
+    return error;
+}
+
+static char *
+set_inflight_fd(struct vhost_device *dev, struct vhost_message *msg)
+{
+    return (any_started(dev)
+            ? xstrdup("virtqueues are running")
+            : vhost_inflight_set(dev, &msg->payload.inflight, msg->fds[0]));
+}
+
 /* --- Virtqueues --- */
 
 static char *
@@ -745,6 +777,14 @@ static const struct request {
             sizeof(struct vhost_user_config), 0, 0, true, F(CONFIG)),
     REQUEST(SET_CONFIG, set_config, offsetof(struct vhost_user_config, data),
             sizeof(struct vhost_user_config), 0, 0, false, F(CONFIG)),
+    REQUEST(GET_INFLIGHT_FD, get_inflight_fd,
+            offsetof(struct vhost_user_inflight, padding),
+            sizeof(struct vhost_user_inflight), 0, 0, true,
+            F(INFLIGHT_SHMFD)),
+    REQUEST(SET_INFLIGHT_FD, set_inflight_fd,
+            offsetof(struct vhost_user_inflight, padding),
+            sizeof(struct vhost_user_inflight), 1, 1, false,
+            F(INFLIGHT_SHMFD)),
     REQUEST(RESET_DEVICE, reset, 0, U64, 0, 0, false, F(RESET_DEVICE)),
     REQUEST(VRING_KICK, vring_kick, STATE, STATE, 0, 0, false,
             F(INBAND_NOTIFICATIONS)),

@@ -152,7 +152,6 @@ set_features(struct vhost_queue *q)
 {
     q->packed = has_feature(q, VIRTIO_F_RING_PACKED);
     q->event_idx = has_feature(q, VIRTIO_RING_F_EVENT_IDX);
-    q->in_order = has_feature(q, VIRTIO_F_IN_ORDER);
     q->indirect = has_feature(q, VIRTIO_RING_F_INDIRECT_DESC);
     q->mergeable = has_feature(q, VIRTIO_NET_F_MRG_RXBUF);
     q->notify_on_empty = has_feature(q, VIRTIO_F_NOTIFY_ON_EMPTY);
@@ -234,16 +233,6 @@ log_unmapped(const struct vhost_queue *q, const char *wrong)
     }
 }
 
-/* Calls the guest without having been asked: it may wait for a call that our
- * predecessor owed it, or that went to an eventfd which it no longer reads. */
-static void
-call_once(struct vhost_queue *q)
-{
-    if (q->call_fd >= 0) {
-        vhost_event_signal(q->call_fd);
-    }
-}
-
 /* Starts or restarts 'q', whose kick fd and addresses have come. */
 void
 vhost_queue_start(struct vhost_queue *q)
@@ -264,6 +253,8 @@ vhost_queue_start(struct vhost_queue *q)
         }
         q->broken = q->told = q->owes = false;
         q->n_held = 0;
+        q->untold = 0;
+        q->told_used = q->next_used;
         q->running = q->ready = true;
         vhost_ring_disarm(q);
     }
@@ -274,7 +265,9 @@ vhost_queue_start(struct vhost_queue *q)
         return;
     }
 
-    call_once(q);
+    /* The guest may wait for a call that our predecessor owed it, or that went
+     * to an eventfd which it no longer reads. */
+    vhost_queue_call(q);
     q->source.fd = q->kick_fd;
     q->source.numa_node = q->device->status.numa_node;
     q->in_pool = true;
@@ -318,9 +311,10 @@ vhost_queue_remap(struct vhost_queue *q)
         wrong = map_ring(q);
         q->ready = !wrong;
         if (q->ready && q->owes) {
-            call = vhost_ring_complete(q, q->held, q->n_held);
+            vhost_ring_complete(q, q->held, q->n_held);
             q->n_held = 0;
             q->owes = false;
+            call = true;
         }
     } else {
         q->map = q->device->map;
@@ -339,7 +333,7 @@ vhost_queue_remap(struct vhost_queue *q)
         vhost_event_signal(q->kick_fd);
     }
     if (call) {
-        call_once(q);
+        vhost_queue_call(q);
     }
     return false;
 }
@@ -365,7 +359,7 @@ vhost_queue_set_call_fd(struct vhost_queue *q, int fd)
         close(old);
     }
     if (q->ready) {
-        call_once(q);
+        vhost_queue_call(q);
     }
 }
 

@@ -156,12 +156,13 @@ vhost_receive(struct vhost_queue *q, struct vhost_packet packets[VHOST_BATCH],
 void
 vhost_receive_done(struct vhost_queue *q, struct vhost_notifier *notifier)
 {
-    bool call = false;
+    bool used = false;
 
     vhost_queue_lock(q);
     if (OVS_LIKELY(q->ready)) {
         if (q->n_held) {
-            call = vhost_ring_complete(q, q->held, q->n_held);
+            vhost_ring_complete(q, q->held, q->n_held);
+            used = true;
         }
         q->n_held = 0;
     } else if (q->running && q->n_held) {
@@ -170,7 +171,7 @@ vhost_receive_done(struct vhost_queue *q, struct vhost_notifier *notifier)
         q->n_held = 0;
     }
     vhost_queue_unlock(q);
-    if (call) {
+    if (used) {
         vhost_notifier_add(notifier, q);
     }
 }

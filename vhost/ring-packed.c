@@ -99,8 +99,8 @@ vhost_packed_fetch(struct vhost_queue *q, struct vhost_scratch *scratch,
     for (unsigned int i = 0; i < max; i += 4) {         /* Four to a line. */
         uint16_t ahead = MIN(i, q->size - 1u);
 
-        __builtin_prefetch(&q->packed_desc[INDEX(advance(q, q->next_avail,
-                                                         ahead))]);
+        vhost_prefetch_for_write(
+            &q->packed_desc[INDEX(advance(q, q->next_avail, ahead))]);
     }
     for (done = 0; done < max; done++) {
         struct vhost_chain *chain = &scratch->chains[scratch->n];
@@ -130,23 +130,23 @@ vhost_packed_fetch(struct vhost_queue *q, struct vhost_scratch *scratch,
     return done;
 }
 
-/* Returns true if the guest wants to be called for what was used from position
- * 'old' to q->next_used (2.8.10). */
-static bool
-wants_call(const struct vhost_queue *q, uint16_t old)
+/* See 2.8.10. */
+bool
+vhost_packed_wants_call(const struct vhost_queue *q)
 {
-    atomic_thread_fence(memory_order_seq_cst);
     uint16_t flags = le16toh(__atomic_load_n(&q->driver_event->flags,
                                              __ATOMIC_ACQUIRE));
     if (flags != VRING_PACKED_EVENT_FLAG_DESC || !q->event_idx) {
         return flags != VRING_PACKED_EVENT_FLAG_DISABLE;
+    } else if (q->untold >= q->size) {
+        return true;            /* Round the ring: any position is in it. */
     }
 
     uint16_t event = le16toh(__atomic_load_n(&q->driver_event->off_wrap,
                                              __ATOMIC_RELAXED));
     uint16_t event_index = INDEX(event);
     uint16_t new_index = INDEX(q->next_used);
-    uint16_t old_index = INDEX(old);
+    uint16_t old_index = INDEX(q->told_used);
 
     /* Bring all three to one scale, on which old < new. */
     if (WRAP(event) != WRAP(q->next_used)) {
@@ -194,31 +194,24 @@ write_batch(struct vhost_queue *q, uint16_t first,
     return position;
 }
 
-static uint16_t
-end_of_batch(const struct vhost_queue *q, uint16_t position,
-             const struct vhost_used *used, unsigned int n)
-{
-    for (unsigned int i = 0; i < n; i++) {
-        position = advance(q, position, used[i].slots);
-    }
-    return position;
-}
-
-bool
+void
 vhost_packed_complete(struct vhost_queue *q, const struct vhost_used *used,
                       unsigned int n)
 {
     uint16_t old = q->next_used;
+    unsigned int slots = 0;
 
+    for (unsigned int i = 0; i < n; i++) {
+        slots += used[i].slots;
+    }
     if (q->state) {
-        vhost_ring_state_begin(q->state, old, end_of_batch(q, old, used, n),
-                               used, n);
+        vhost_ring_state_begin(q->state, old, advance(q, old, slots), used, n);
         q->next_used = write_batch(q, old, used, n);
         vhost_ring_state_commit(q->state);
     } else {
         q->next_used = write_batch(q, old, used, n);
     }
-    return wants_call(q, old);
+    q->untold += slots;
 }
 
 /* --- For ring-state.c --- */

@@ -94,6 +94,9 @@ vhost_split_fetch(struct vhost_queue *q, struct vhost_scratch *scratch,
         chains[i].id = head;
         __builtin_prefetch(&q->desc[head]);
     }
+    for (unsigned int i = 0; i < n; i += 8) {           /* Eight to a line. */
+        vhost_prefetch_for_write(&q->used->ring[(q->next_used + i) & mask]);
+    }
 
     unsigned int done;
     for (done = 0; done < n; done++) {
@@ -121,12 +124,10 @@ vhost_split_fetch(struct vhost_queue *q, struct vhost_scratch *scratch,
     return done;
 }
 
-/* Returns true if the guest wants to be called for used entries 'old' (that
- * was the index before) to q->next_used (2.7.7). */
-static bool
-wants_call(const struct vhost_queue *q, uint16_t old)
+/* See 2.7.7. */
+bool
+vhost_split_wants_call(const struct vhost_queue *q)
 {
-    atomic_thread_fence(memory_order_seq_cst);
     if (OVS_UNLIKELY(q->notify_on_empty)
         && !vhost_split_pending(q, q->next_avail)) {
         return true;
@@ -137,7 +138,7 @@ wants_call(const struct vhost_queue *q, uint16_t old)
     }
     uint16_t event = le16toh(__atomic_load_n(&q->avail->ring[q->size],
                                              __ATOMIC_RELAXED));
-    return vring_need_event(event, q->next_used, old);
+    return vring_need_event(event, q->next_used, q->told_used);
 }
 
 static void
@@ -151,7 +152,7 @@ log_used(struct vhost_queue *q, uint16_t old, unsigned int n)
     vhost_dirty_log_mark(q->device, &q->used->idx, sizeof q->used->idx);
 }
 
-bool
+void
 vhost_split_complete(struct vhost_queue *q, const struct vhost_used *used,
                      unsigned int n)
 {
@@ -170,8 +171,8 @@ vhost_split_complete(struct vhost_queue *q, const struct vhost_used *used,
         log_used(q, old, n);
     }
     q->next_used = old + n;
+    q->untold += n;
     __atomic_store_n(&q->used->idx, htole16(q->next_used), __ATOMIC_RELEASE);
-    return wants_call(q, old);
 }
 
 /* The driver kicks when it makes available the entry that avail_event names

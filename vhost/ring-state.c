@@ -4,7 +4,8 @@
  * done.  A packed ring hasn't: where device and driver are is known to each of
  * them alone, and no front-end can tell it to a back-end that starts after
  * another has died.  So we write it, with the end of each batch, to a file in
- * tmpfs that our successor maps.
+ * tmpfs that our successor maps, or to what the front-end keeps for us
+ * (inflight.c).
  *
  * A batch is given back with several stores to the ring, of which the driver
  * waits for the first descriptor's, made last.  We may be killed between any
@@ -46,7 +47,7 @@
 
 VLOG_DEFINE_THIS_MODULE(vhost_ring_state);
 
-#define MAGIC 0x534c5232        /* Changes with the layout. */
+#define MAGIC 0x534c5233        /* Changes with the layout. */
 
 /* A batch of chains to be given back. */
 struct intent {
@@ -57,6 +58,8 @@ struct intent {
 
 /* One queue's, as it is in the file. */
 struct vhost_ring_state {
+    uint8_t unused[12];         /* Other back-ends see an in-flight region of
+                                 * version 0: not initialized. */
     uint32_t magic;             /* MAGIC if the queue was at work. */
     uint32_t identity;          /* Of front-end, memory and ring. */
     uint32_t phase;             /* Which of 'intents' is the last, and BUSY
@@ -183,8 +186,8 @@ identity(const struct vhost_queue *q)
         hash = hash_u64(r->uva, hash);
         hash = hash_u64(r->size, hash);
         hash = hash_u64(r->file_offset, hash);
-        hash = hash_u64(r->ino, hash);
-        hash = hash_u64(r->dev, hash);
+        hash = hash_u64(r->mapping.ino, hash);
+        hash = hash_u64(r->mapping.dev, hash);
     }
     return hash;
 }
@@ -276,10 +279,12 @@ void
 vhost_ring_state_adopt(struct vhost_queue *q, struct vhost_ring_state *s,
                        uint32_t id)
 {
-    const struct intent *intent = &s->intents[s->phase & LAST];
+    /* Others may be able to write to it. */
+    const struct vhost_ring_state copy = *s;
+    const struct intent *intent = &copy.intents[copy.phase & LAST];
 
-    if (s->magic == MAGIC && s->identity == id && is_this_ring(q, s)) {
-        if (s->phase & BUSY) {
+    if (copy.magic == MAGIC && copy.identity == id && is_this_ring(q, &copy)) {
+        if (copy.phase & BUSY) {
             if (!vhost_packed_was_given_back(q, intent->old)) {
                 vhost_packed_write_used(q, intent->old, intent->used,
                                         intent->n);
@@ -300,24 +305,27 @@ vhost_ring_state_adopt(struct vhost_queue *q, struct vhost_ring_state *s,
     q->state = s;
 }
 
-/* Keeps the state of 'q' in the device's file, after that of a predecessor. */
+/* Keeps the state of 'q' where its device has a place for it, after that of a
+ * predecessor. */
 void
 vhost_ring_state_start(struct vhost_queue *q)
 {
     struct vhost_device *dev = q->device;
+    uint8_t *states = NULL;
 
-    if (!dev->state_dir) {
-        return;
-    }
-    if (!dev->ring_states) {
-        open_file(dev);
+    if (q->index < dev->n_inflight) {
+        states = dev->inflight.data;
+    } else if (dev->state_dir) {
         if (!dev->ring_states) {
-            return;
+            open_file(dev);
         }
+        states = dev->ring_states;
     }
-    vhost_ring_state_adopt(q, (void *) (dev->ring_states
-                                        + q->index * VHOST_RING_STATE_SIZE),
-                           identity(q));
+    if (states) {
+        vhost_ring_state_adopt(
+            q, (void *) (states + q->index * VHOST_RING_STATE_SIZE),
+            identity(q));
+    }
 }
 
 /* 'q' has stopped and its front-end knows where: the state is worth nothing

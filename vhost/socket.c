@@ -1,8 +1,8 @@
 /* The socket of a device: made and listened on, or connected to.
  *
  * A device talks to one front-end at a time.  In connect mode we try again
- * when the socket appears (watch.c), and besides, at first soon, then less and
- * less often, until somebody listens. */
+ * when the socket appears (watch.c), and besides, rarely if there is none, at
+ * first soon, then less and less often, if nobody listens to it. */
 #include <config.h>
 #include "vhost/device.h"
 
@@ -199,6 +199,16 @@ back_off(struct vhost_device *dev)
                           dev->watch ? BACKOFF_WATCHED_MS : BACKOFF_MAX_MS);
 }
 
+/* Returns true if the socket doesn't exist, not even as a link to something
+ * that may, and we will be told when it does. */
+static bool
+will_appear(const struct vhost_device *dev)
+{
+    struct stat s;
+
+    return dev->watch && lstat(dev->path, &s) && errno == ENOENT;
+}
+
 static void
 connect_cb(evutil_socket_t unused OVS_UNUSED, short what OVS_UNUSED,
            void *dev_)
@@ -233,7 +243,11 @@ connect_cb(evutil_socket_t unused OVS_UNUSED, short what OVS_UNUSED,
         VLOG_WARN("%s: cannot connect to %s: %s; trying again until it works",
                   dev->name, dev->path, ovs_strerror(error));
     }
-    back_off(dev);
+    if (will_appear(dev)) {
+        dev->backoff_ms = BACKOFF_WATCHED_MS;
+    } else {
+        back_off(dev);
+    }
     schedule(dev);
 }
 

@@ -13,6 +13,9 @@
 #include <unistd.h>
 
 #define LOCKED_BYTES 65536
+#define PREFETCH_BYTES 1536     /* Of frames, ahead of the one being copied.
+                                 * Measured at 1518 B, ring 256: 7.3 Mpps; with
+                                 * 3072, 6.6; 6144, 5.5; 12288, 4.6. */
 
 /* A batch being filled. */
 struct filling {
@@ -21,7 +24,7 @@ struct filling {
     unsigned int next;                  /* ...and the first one unused. */
     unsigned int n_used;
     struct vhost_used used[VHOST_MAX_CHAINS];
-    bool call;                          /* The guest wants to know. */
+    bool published;                     /* Any at all. */
 };
 
 /* Why a packet was not put into the ring. */
@@ -51,26 +54,34 @@ scatter(struct cursor *cursor, const uint8_t *src, size_t n)
     }
 }
 
-/* The header that precedes 'packet', which takes 'n_buffers' chains. */
-static inline struct virtio_net_hdr_mrg_rxbuf
-make_header(const struct vhost_queue *q, const struct vhost_packet *packet,
-            uint16_t n_buffers)
+/* Writes the header that precedes 'packet', which takes 'n_buffers' chains, to
+ * 'dst'.
+ *
+ * In the same pieces in which the header was stored when the packet was
+ * received: a load that covers more than one earlier store has to wait until
+ * these and all before them are in the cache, where the last packet's still
+ * wait for the other core's lines. */
+static inline void
+write_header(const struct vhost_queue *q, uint8_t *dst,
+             const struct vhost_packet *packet, uint16_t n_buffers)
 {
-    struct virtio_net_hdr_mrg_rxbuf hdr = {
-        .hdr = packet->vnet, .num_buffers = n_buffers,
-    };
+    const struct virtio_net_hdr *vnet = &packet->vnet;
 #if __BYTE_ORDER == __BIG_ENDIAN
+    struct virtio_net_hdr swapped = *vnet;
+
     if (q->device->features & (1ULL << VIRTIO_F_VERSION_1)) {
-        hdr.hdr.hdr_len = htole16(hdr.hdr.hdr_len);
-        hdr.hdr.gso_size = htole16(hdr.hdr.gso_size);
-        hdr.hdr.csum_start = htole16(hdr.hdr.csum_start);
-        hdr.hdr.csum_offset = htole16(hdr.hdr.csum_offset);
-        hdr.num_buffers = htole16(n_buffers);
+        swapped.hdr_len = htole16(swapped.hdr_len);
+        swapped.gso_size = htole16(swapped.gso_size);
+        swapped.csum_start = htole16(swapped.csum_start);
+        swapped.csum_offset = htole16(swapped.csum_offset);
+        n_buffers = htole16(n_buffers);
+        vnet = &swapped;
     }
-#else
-    (void) q;
 #endif
-    return hdr;
+    memcpy(dst, vnet, sizeof *vnet);
+    if (OVS_LIKELY(q->hdr_len > sizeof *vnet)) {
+        memcpy(dst + sizeof *vnet, &n_buffers, sizeof n_buffers);
+    }
 }
 
 /* Copies 'packet' to 'dst', which has room for it and its header. */
@@ -78,13 +89,7 @@ static inline void
 copy_contiguous(const struct vhost_queue *q, uint8_t *dst,
                 const struct vhost_packet *packet)
 {
-    struct virtio_net_hdr_mrg_rxbuf hdr = make_header(q, packet, 1);
-
-    if (OVS_LIKELY(q->hdr_len == sizeof hdr)) {
-        memcpy(dst, &hdr, sizeof hdr);
-    } else {
-        memcpy(dst, &hdr.hdr, sizeof hdr.hdr);
-    }
+    write_header(q, dst, packet, 1);
     dst += q->hdr_len;
     vhost_copy_head(dst, packet->head, packet->head_len);
     dst += packet->head_len;
@@ -99,9 +104,10 @@ static void
 copy_scattered(const struct vhost_queue *q, struct vhost_seg *segs,
                unsigned int n_buffers, const struct vhost_packet *packet)
 {
-    struct virtio_net_hdr_mrg_rxbuf hdr = make_header(q, packet, n_buffers);
+    struct virtio_net_hdr_mrg_rxbuf hdr;
     struct cursor cursor = { .seg = segs };
 
+    write_header(q, (uint8_t *) &hdr, packet, n_buffers);
     scatter(&cursor, (const uint8_t *) &hdr, q->hdr_len);
     scatter(&cursor, packet->head, packet->head_len);
     for (unsigned int i = 0; i < packet->n_segs; i++) {
@@ -138,8 +144,9 @@ static inline void
 publish(struct filling *f)
 {
     if (f->n_used) {
-        f->call |= vhost_ring_complete(f->q, f->used, f->n_used);
+        vhost_ring_complete(f->q, f->used, f->n_used);
         f->n_used = 0;
+        f->published = true;
     }
 }
 
@@ -236,27 +243,12 @@ fill(struct filling *f, const struct vhost_packet *packet)
     return fill_slow(f, packet);
 }
 
-/* Fetches the line at 'p' for writing.  The compiler's own prefetch for writing
- * asks for a shared line unless it may assume PRFCHW, and then the first store
- * has to ask the other core again: that was 40 % of all cycles at 64 bytes with
- * the generator on a distant core.  (Processors without PRFCHW take the
- * instruction for a no-op.) */
-static inline void
-prefetch_for_write(const uint8_t *p)
-{
-#ifdef __x86_64__
-    asm volatile("prefetchw %0" : : "m" (*p));
-#else
-    __builtin_prefetch(p, 1);
-#endif
-}
-
 static inline void
 prefetch_range(const uint8_t *data, size_t n, bool write)
 {
     for (size_t ofs = 0; ofs < n; ofs += 64) {
         if (write) {
-            prefetch_for_write(data + ofs);
+            vhost_prefetch_for_write(data + ofs);
         } else {
             __builtin_prefetch(data + ofs, 0);
         }
@@ -290,23 +282,20 @@ transmit_locked(struct vhost_queue *q, struct vhost_packet *const packets[],
 {
     static __thread struct vhost_scratch scratch;
     struct filling f;
-    uint64_t bytes = 0, ok = 0;
+    uint64_t bytes = 0, bytes_ahead = 0, ok = 0;
+    unsigned int i, ahead = 0;
     bool starved = false;
-    unsigned int i;
 
     f.q = q;
     f.scratch = &scratch;
     f.next = f.n_used = 0;
-    f.call = false;
+    f.published = false;
     scratch.n = scratch.n_segs = 0;
     vhost_ring_fetch(q, &scratch, MIN(n, VHOST_BATCH));
-    for (i = 0; i < MIN(n, VHOST_PREFETCH); i++) {
-        prefetch(&f, packets[i], i);
-    }
     for (i = 0; i < n && bytes < LOCKED_BYTES; i++) {
-        if (i + VHOST_PREFETCH < n) {
-            prefetch(&f, packets[i + VHOST_PREFETCH],
-                     f.next + VHOST_PREFETCH);
+        for (; ahead < n && bytes_ahead < PREFETCH_BYTES; ahead++) {
+            prefetch(&f, packets[ahead], f.next + (ahead - i));
+            bytes_ahead += packets[ahead]->len;
         }
         enum fill_result result = fill(&f, packets[i]);
         if (OVS_LIKELY(result == FILLED)) {
@@ -318,6 +307,7 @@ transmit_locked(struct vhost_queue *q, struct vhost_packet *const packets[],
         } else {
             q->dropped++;
         }
+        bytes_ahead -= packets[i]->len;
     }
     uint16_t end = q->next_avail;
     vhost_ring_unfetch(q, &scratch, f.next);
@@ -325,7 +315,7 @@ transmit_locked(struct vhost_queue *q, struct vhost_packet *const packets[],
     publish(&f);
     q->packets += ok;
     q->bytes += bytes;
-    if (f.call) {
+    if (f.published) {
         vhost_notifier_add(notifier, q);
     }
     *more = i < n && bytes >= LOCKED_BYTES;

@@ -238,7 +238,9 @@ struct vhost_device_config {
                                  * listen on it. */
     int uid, gid;               /* Owner of a listening socket, -1: ours. */
     int mode;                   /* Its permission bits, -1: 0600... */
-    unsigned int max_queue_pairs; /* 1...256. */
+    unsigned int max_queue_pairs; /* 1...256; front-ends are offered 128 at
+                                 * most, which is what the protocol can name
+                                 * when it starts a queue. */
     unsigned int mtu;           /* Offered by VIRTIO_NET_F_MTU; 0: not. */
     uint64_t disabled_features; /* Virtio feature bits not to offer. */
     const char *state_dir;      /* Where ring state outlives the process, in
@@ -308,8 +310,8 @@ struct vhost_notifier {
     unsigned int n;
 };
 
-/* Sends what 'notifier' has: one write to a call eventfd per queue whose guest
- * wants to be told (virtio 1.2 section 2.7.7).  At the end of a batch. */
+/* Calls the guests of the queues in 'notifier' that want to be told (virtio 1.2
+ * section 2.7.7): one write to a call eventfd each.  At the end of a batch. */
 void vhost_notify(struct vhost_notifier *);
 
 /* Takes up to 'max' (at most VHOST_BATCH) chains from transmit queue 'queue'
@@ -327,8 +329,9 @@ void vhost_receive_done(struct vhost_queue *, struct vhost_notifier *);
 
 /* The receive queue of 'device' for a flow with symmetric hash 'hash': the one
  * whose partner the guest last sent that flow on, else one of the enabled ones,
- * which have equally many such flows, and always the same.  NULL if the guest has none.  With one queue pair 'hash' is
- * not used (vhost_device_multiqueue() is false then). */
+ * which have equally many such flows, and always the same.  NULL if the guest
+ * has none.  With one queue pair 'hash' is not used (vhost_device_multiqueue()
+ * is false then). */
 struct vhost_queue *vhost_device_receive_queue(struct vhost_device *,
                                                uint32_t hash);
 bool vhost_device_multiqueue(const struct vhost_device *);

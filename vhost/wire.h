@@ -90,6 +90,7 @@ enum vhost_user_protocol_feature {
 #define VHOST_USER_MAX_FDS 8            /* Of one message. */
 #define VHOST_USER_MAX_CONFIG 256
 #define VHOST_USER_VRING_INDEX 0xff     /* In the u64 of SET_VRING_KICK... */
+#define VHOST_USER_MAX_VRINGS 256       /* ...which can name no more. */
 #define VHOST_USER_VRING_NOFD 0x100
 #define VHOST_USER_VRING_LOG 0x1        /* In vhost_user_vring_addr.flags. */
 

@@ -36,8 +36,10 @@ vswitchd_sluice_vswitchd_SOURCES = \
 	vswitchd/stats.c \
 	vswitchd/status.c \
 	vswitchd/system-stats.c \
+	vswitchd/unknown-keys.c \
 	vswitchd/vswitchd.h
 vswitchd_sluice_vswitchd_CFLAGS = $(AM_CFLAGS) $(LIBNL_CFLAGS)
 vswitchd_sluice_vswitchd_LDFLAGS = $(AM_LDFLAGS) $(WRAP_OPENVSWITCH)
-vswitchd_sluice_vswitchd_LDADD = schemas/libvswitch-idl.a $(DATAPATH_LDADD) \
+vswitchd_sluice_vswitchd_LDADD = schemas/libvswitch-idl.a \
+	schemas/libknown-keys.a $(DATAPATH_LDADD) \
 	$(OFPROTO_LDADD) $(LIBNL_LIBS)

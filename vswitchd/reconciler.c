@@ -622,6 +622,7 @@ reconciler_run(void)
         look_at_all = false;
         write_seq += all;
         reconcile(root, all);
+        unknown_keys_report();
         ovsdb_idl_track_clear(idl);
         if (root && all) {
             settings_write_types(root);

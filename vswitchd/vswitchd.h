@@ -354,6 +354,9 @@ void bridge_mirrors_changed(struct bridge *);
 void softmac_device_changed(void);
 bool is_switch_option(const char *key);
 
+/* --- unknown-keys.c --- */
+void unknown_keys_report(void);
+
 /* --- commands.c --- */
 void commands_init(void);
 

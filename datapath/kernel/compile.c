@@ -176,6 +176,10 @@ compile_action(const struct datapath *dp, const struct program *program,
         (*op)++->type = KERNEL_POP_VLAN;
         return true;
 
+    case OVS_ACTION_ATTR_CT_CLEAR:
+        /* No packet here has a connection's state. */
+        return true;
+
     case OVS_ACTION_ATTR_SET:
         return compile_set(nl_attr_get(a), false, op);
 

@@ -26,7 +26,7 @@
  * asks for it (dpctl/ct-enable-tcp-seq-chk), there are no connections here.
  *
  * What an entry counts is the count of each megaflow on the way, brought up to
- * date once a second.
+ * date when libofproto is about to look.
  *
  * All of it is protected by kernel_flows_lock(). */
 #include <config.h>

@@ -2,10 +2,13 @@
 #ifndef DATAPATH_KERNEL_ENGINE_H
 #define DATAPATH_KERNEL_ENGINE_H 1
 
+#include <net/if.h>
+
 #include "datapath/kernel/kernel.h"
 #include "datapath/kernel/maps.h"
 #include "datapath/tc-program.h"
 #include "openvswitch/thread.h"
+#include "ovs-atomic.h"
 
 struct nlattr;
 struct program;
@@ -28,17 +31,26 @@ struct kernel_engine {
 };
 extern struct kernel_engine kernel_engine;
 
-/* A port's devices and programs. */
+/* A port's device and program. */
 struct kernel_attachment {
     unsigned int index;         /* In the maps "ports" and "counters". */
     int ifindex;
+    char name[IFNAMSIZ];        /* Of the device. */
     bool tap;                   /* What is output goes into the host. */
     struct tc_program program;
+    bool wanted;                /* The program is to be attached... */
+    atomic_bool attached;       /* ...and it is... */
+    bool keep;                  /* ...and stays for the next daemon. */
 
     /* For kernel_port_received(). */
+    atomic_bool settled;        /* All that is on its way was counted. */
     uint64_t last_up;           /* What 'up' was... */
     long long int last_up_usec; /* ...since then. */
 };
+
+/* There is a flow from port 'index': has the program attached, if it isn't yet.
+ * Returns what the mark of the flow's entry is to be. */
+uint64_t kernel_port_attach(unsigned int index);
 
 /* Loads the engine unless that has been done, or tried in vain.  Main
  * thread. */

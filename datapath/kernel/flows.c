@@ -209,8 +209,8 @@ kernel_flows_run(long long int now)
         for (unsigned int i = 0; i < n_masks; i++) {
             kernel_engine.masks[i].hits /= 2;
         }
-        kernel_connections_run(now);
     }
+    kernel_connections_run(now);
     ovs_mutex_unlock(&mutex);
 }
 
@@ -474,8 +474,7 @@ install(struct entry owner, uint32_t port, struct kernel_flow *k,
     if (*old != NO_ENTRY) {
         k->state = kernel_engine.flows[*old].state;
     }
-    k->mark = __atomic_load_n(&kernel_engine.ports[port].up,
-                              __ATOMIC_ACQUIRE);
+    k->mark = kernel_port_attach(port);
     k->marked = time_msec() * 1000000ULL;
     k->deadline = k->marked + KERNEL_PENDING_NSEC;
     int error = publish(i, hash, k);

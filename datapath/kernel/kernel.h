@@ -129,7 +129,8 @@ void kernel_flow_remove(struct megaflow *);
 /* Tries again to give 'flow' an entry if there was no room. */
 void kernel_flow_retry(struct megaflow *);
 
-/* Looks after the order of masks; call it now and then.  'now' is
+/* Looks after the order of masks, and brings what connections count up to
+ * date; call it now and then, and before statistics are read.  'now' is
  * time_msec(). */
 void kernel_flows_run(long long int now);
 

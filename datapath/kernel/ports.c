@@ -1,4 +1,9 @@
-/* The kernel engine's devices: see kernel.h. */
+/* The kernel engine's devices: see kernel.h.
+ *
+ * To attach a program takes the kernel some 13 ms.  What the host sends by a
+ * tap goes to the daemon without one as well, so a tap's is attached by another
+ * thread, when there is the first flow for it: a port that carries nothing
+ * costs nothing. */
 #include <config.h>
 #include "datapath/kernel/engine.h"
 
@@ -10,6 +15,7 @@
 #include <unistd.h>
 
 #include "bitmap.h"
+#include "datapath/device-work.h"
 #include "datapath/private.h"
 #include "flow.h"
 #include "netdev.h"
@@ -26,6 +32,9 @@ VLOG_DEFINE_THIS_MODULE(kernel_ports);
 
 /* Packets of a tap that were counted this long ago are in its queue. */
 #define TAP_SETTLE_USEC 1000
+
+/* The mark of an entry that no packet has been counted for. */
+#define NEVER_DONE (UINT64_C(1) << 62)
 
 /* Which indexes are taken, by ports or by what the last daemon left, and the
  * ports.  Changed by the main thread, with the mutex. */
@@ -133,6 +142,17 @@ kernel_port_received(struct port *port, unsigned int n, uint64_t up,
         return;
     }
 
+    bool settled;
+    atomic_read(&a->settled, &settled);
+    if (!settled) {
+        /* Ahead of those that the program counted there were others. */
+        if (up && empty) {
+            kernel_port_done(port, up);
+            atomic_store(&a->settled, true);
+        }
+        return;
+    }
+
     uint64_t done = kernel_engine.ports[a->index].done + n;
     if (up != a->last_up) {
         a->last_up = up;
@@ -144,17 +164,100 @@ kernel_port_received(struct port *port, unsigned int n, uint64_t up,
     kernel_port_done(port, done);
 }
 
+/* --- Programs ---------------------------------------------------------------*/
+
+static int
+program_fd(const struct kernel_attachment *a)
+{
+    return a->tap ? kernel_engine.egress_fd : kernel_engine.ingress_fd;
+}
+
+static void
+attach(void *a_)
+{
+    struct kernel_attachment *a = a_;
+    int error = tc_program_attach(&a->program, program_fd(a));
+
+    if (!error) {
+        atomic_store(&a->attached, true);
+    } else {
+        VLOG_INFO("%s: the switch's threads forward what the host sends: "
+                  "cannot attach a program (%s)", a->name,
+                  ovs_strerror(error));
+    }
+}
+
+uint64_t
+kernel_port_attach(unsigned int index)
+{
+    bool settled = true;
+
+    ovs_mutex_lock(&mutex);
+    struct kernel_attachment *a = attachments[index];
+    if (a && !a->wanted) {
+        a->wanted = true;
+        device_work(a->name, attach, a);
+    }
+    if (a) {
+        atomic_read(&a->settled, &settled);
+    }
+    ovs_mutex_unlock(&mutex);
+    return port_up(index) + (settled ? 0 : NEVER_DONE);
+}
+
+/* Ends what attach() did, for good or for the next daemon. */
+static void
+end(void *a_)
+{
+    struct kernel_attachment *a = a_;
+    bool attached;
+
+    atomic_read(&a->attached, &attached);
+    if (attached && !a->keep) {
+        tc_program_detach(&a->program);
+    } else {
+        tc_program_leave(&a->program);
+    }
+    free(a);
+}
+
 /* --- Opening and closing ----------------------------------------------------*/
+
+/* Has 'a' take over the program that the last daemon left, or attach one if
+ * its port isn't a tap.  Returns 0 or a positive errno value. */
+static int
+open_program(struct kernel_attachment *a)
+{
+    char *pin = kernel_engine_link_path(a->ifindex, a->tap);
+
+    tc_program_init(&a->program, a->ifindex, a->tap, pin);
+    free(pin);
+    bool attached = tc_program_take_over(&a->program, program_fd(a));
+    if (!attached && !a->tap) {
+        int error = tc_program_attach(&a->program, program_fd(a));
+
+        if (error) {
+            return error;
+        }
+        attached = true;
+    }
+    a->wanted = attached;
+    atomic_init(&a->attached, attached);
+    atomic_init(&a->settled, attached);
+    return 0;
+}
 
 int
 kernel_port_open(struct port *port, int ifindex, int socket)
 {
+    const char *name = netdev_get_name(port->netdev);
     struct kernel_device device = { .pass = socket < 0 };
     unsigned int index;
 
     if (!kernel_engine.enabled || !kernel_engine_load()) {
         return EOPNOTSUPP;
     }
+    device_work_wait(name);     /* What was attached before. */
     if (!get_index(ifindex, &index)) {
         return ENOSPC;
     }
@@ -162,6 +265,7 @@ kernel_port_open(struct port *port, int ifindex, int socket)
     struct kernel_attachment *a = xzalloc(sizeof *a);
     a->index = index;
     a->ifindex = ifindex;
+    ovs_strlcpy(a->name, name, sizeof a->name);
     a->tap = socket < 0;
     kernel_engine.ports[index].vlan_limit = flow_vlan_limit;
     /* Whatever a daemon that is gone had not dealt with is lost. */
@@ -176,17 +280,11 @@ kernel_port_open(struct port *port, int ifindex, int socket)
                       sizeof kernel_engine.filter_fd)) {
         error = errno;
     }
-    if (!error) {
-        char *pin = kernel_engine_link_path(ifindex, a->tap);
-
-        error = tc_program_attach(&a->program, ifindex, a->tap,
-                                  a->tap ? kernel_engine.egress_fd
-                                         : kernel_engine.ingress_fd, pin);
-        free(pin);
-    }
+    error = error ? error : open_program(a);
     if (error) {
         bpf_map_delete_elem(kernel_engine.devices_fd, &ifindex);
         bitmap_set0(indexes, index);
+        free(a->program.pin);
         free(a);
         return error;
     }
@@ -217,13 +315,11 @@ kernel_port_close(struct port *port, bool keep)
     ovs_mutex_lock(&mutex);
     attachments[a->index] = NULL;
     ovs_mutex_unlock(&mutex);
-    if (keep) {
-        tc_program_leave(&a->program);
-    } else {
-        tc_program_detach(&a->program);
+    if (!keep) {
         remove_device(a->ifindex, a->index);
     }
-    free(a);
+    a->keep = keep;
+    device_work(a->name, end, a);
 }
 
 static void
@@ -360,11 +456,17 @@ kernel_device_get_status(int ifindex, struct smap *status)
 
     ovs_mutex_lock(&mutex);
     const struct kernel_attachment *a = find_attachment(ifindex);
+    bool attached = false;
+    if (a) {
+        atomic_read(&a->attached, &attached);
+    }
     if (why) {
         smap_add_format(status, "kernel_engine", "off: %s", why);
-    } else if (a) {
+    } else if (attached) {
         smap_add(status, "kernel_engine",
                  a->program.link_fd >= 0 ? "tcx" : "clsact");
+    } else if (a) {
+        smap_add(status, "kernel_engine", "idle");
     }
     ovs_mutex_unlock(&mutex);
 }

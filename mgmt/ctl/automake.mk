@@ -5,6 +5,7 @@ mgmt_ctl_sluice_ctl_SOURCES = \
 	mgmt/ctl/controller-commands.c \
 	mgmt/ctl/doctor.c \
 	mgmt/ctl/doctor.h \
+	mgmt/ctl/doctor-settings.c \
 	mgmt/ctl/doctor-uplinks.c \
 	mgmt/ctl/health.c \
 	mgmt/ctl/log.h \
@@ -35,7 +36,8 @@ mgmt_ctl_sluice_ctl_SOURCES = \
 	mgmt/ctl/vhost-commands.c \
 	mgmt/ctl/watch.c \
 	mgmt/ctl/why.c
-mgmt_ctl_sluice_ctl_LDADD = schemas/libvswitch-idl.a $(OVS_LDADD)
+mgmt_ctl_sluice_ctl_LDADD = schemas/libvswitch-idl.a \
+	schemas/libknown-keys.a $(OVS_LDADD)
 EXTRA_DIST += tests/ctl/commands.txt tests/ctl/differential \
 	tests/ctl/fake-switch
 bashcompletiondir = $(datadir)/bash-completion/completions

@@ -285,7 +285,6 @@ fetch_configuration(struct examination *e)
         find(e, PROBLEM, "database", "run \"sluice-ctl init\"",
              "the database is empty");
     } else {
-        e->ovs = rpc_plain(ovs->array.elems[0]);
         e->ifaces = json_array_create_empty();
         for (size_t i = 0; i < ifaces->array.n; i++) {
             json_array_add(e->ifaces, rpc_plain(ifaces->array.elems[i]));
@@ -297,44 +296,6 @@ fetch_configuration(struct examination *e)
     json_destroy(ifaces);
     if (db) {
         jsonrpc_close(db);
-    }
-}
-
-static void
-check_settings(struct examination *e)
-{
-    static const struct {
-        const char *prefix;     /* Of the key. */
-        const char *why;
-    } idle[] = {
-        {"dpdk-", "this switch doesn't use DPDK"},
-        {"per-port-memory", "this switch doesn't use DPDK"},
-        {"shared-mempool-config", "this switch doesn't use DPDK"},
-        {"vhost-iommu-support", "the IOTLB is used whenever a guest asks for "
-                                "it"},
-        {"vhost-postcopy-support", "this switch doesn't use DPDK"},
-        {"userspace-tso-enable", "offloads are always passed from guest to "
-                                 "guest"},
-        {"hw-offload", "the kernel flow cache takes its place"},
-        {"tc-policy", "the kernel flow cache takes its place"},
-        {"tx-flush-interval", "packets are sent at the end of each batch"},
-        {"smc-enable", "there is no signature match cache"},
-        {"emc-insert-inv-prob", "the microflow cache learns by itself"},
-    };
-    const struct json *config = json_member(e->ovs, "other_config");
-    const struct shash_node *node;
-
-    if (!config || config->type != JSON_OBJECT) {
-        return;
-    }
-    SHASH_FOR_EACH (node, json_object(config)) {
-        for (size_t i = 0; i < ARRAY_SIZE(idle); i++) {
-            if (!strncmp(node->name, idle[i].prefix,
-                         strlen(idle[i].prefix))) {
-                find(e, NOTE, "settings", NULL, "other_config:%s has no "
-                     "effect: %s", node->name, idle[i].why);
-            }
-        }
     }
 }
 
@@ -413,7 +374,6 @@ tool_doctor(const struct tool_args *args)
         print_findings(&e);
     }
     json_destroy(e.findings);
-    json_destroy(e.ovs);
     json_destroy(e.ifaces);
     return e.worst == PROBLEM;
 }

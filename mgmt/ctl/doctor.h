@@ -13,7 +13,6 @@ struct examination {
     enum severity worst;
 
     /* From the database; NULL if that doesn't answer. */
-    struct json *ovs;           /* The Open_vSwitch row. */
     struct json *ifaces;        /* Interface rows. */
 };
 
@@ -21,6 +20,9 @@ void find(struct examination *, enum severity, const char *check,
           const char *advice, const char *format, ...)
     OVS_PRINTF_FORMAT(5, 6);
 char *read_line(const char *format, ...) OVS_PRINTF_FORMAT(1, 2);
+
+/* doctor-settings.c */
+void check_settings(struct examination *);
 
 /* doctor-uplinks.c */
 void check_uplinks(struct examination *);

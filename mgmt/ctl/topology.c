@@ -543,33 +543,15 @@ delete_collector_sets(struct topology *topo, const struct ovsrec_bridge *br)
     }
 }
 
-static void
-forget_port(struct topology *topo, struct port *port)
-{
-    struct iface *iface;
-
-    LIST_FOR_EACH_SAFE (iface, node, &port->ifaces) {
-        shash_find_and_delete(&topo->ifaces, iface->row->name);
-        free(iface);
-    }
-    shash_find_and_delete(&topo->ports, port->row->name);
-    ovs_list_remove(&port->node);
-    free(port);
-}
-
-/* Deletes or, in a partial topology, which doesn't have all of them, forgets
- * the ports of 'br', whose rows go by themselves when the bridge's row does. */
+/* Deletes the ports of 'br' that are in view: in a partial topology others go
+ * by themselves when the bridge's row does. */
 static void
 delete_ports(struct topology *topo, struct bridge *br)
 {
     struct port *port;
 
     LIST_FOR_EACH_SAFE (port, node, &br->ports) {
-        if (topo->partial) {
-            forget_port(topo, port);
-        } else {
-            topology_delete_port(topo, port);
-        }
+        topology_delete_port(topo, port);
     }
 }
 

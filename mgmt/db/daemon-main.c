@@ -327,6 +327,8 @@ daemon_main(int argc, char *argv[])
     ovs_cmdl_proctitle_init(argc, argv);
     service_start(&argc, &argv);
     fatal_ignore_sigpipe();
+    /* Scripts read what ovsdb-server says when it starts. */
+    vlog_set_levels_from_string_assert("import:console:warn");
     server_init(&server);
     parse_options(argc, argv);
     daemon_become_new_user(false);

@@ -54,10 +54,18 @@ write_string(struct row *row, const char *column, const char *value)
 }
 
 static void
+write_schema(struct row *row, const struct db *db)
+{
+    char *schema = schema_to_text(db->schema);
+
+    write_string(row, "schema", schema);
+    free(schema);
+}
+
+static void
 add_row(struct txn *txn, struct table *table, struct db *db)
 {
     struct row *row = row_create(table);
-    char *schema = schema_to_text(db->schema);
 
     uuid_generate(&db->server_row);
     row_set_uuid(row, &db->server_row);
@@ -65,21 +73,47 @@ add_row(struct txn *txn, struct table *table, struct db *db)
     write_string(row, "model", "standalone");
     write_bool(row, "connected", true);
     write_bool(row, "leader", true);
-    write_string(row, "schema", schema);
+    write_schema(row, db);
     txn_insert(txn, row);
-    free(schema);
 }
 
-/* Brings the database up to date with what the server serves.  A database
- * whose schema has changed is another "struct db", so its row is new. */
+static void
+commit(struct txn *txn)
+{
+    uint64_t ticket;
+    struct error *error = txn_commit(txn, false, &ticket);
+
+    if (error) {
+        char *s = error_to_string_free(error);
+        VLOG_ERR("Failed to update _Server: %s", s);
+        free(s);
+    }
+}
+
+/* Has the row of 'old' be that of 'new', which takes its place with another
+ * schema. */
+void
+server_db_replace(struct server *server, const struct db *old, struct db *new)
+{
+    struct table *table = db_table(server->server_db, "Database");
+    struct row *row = table_row(table, &old->server_row);
+
+    if (row) {
+        struct txn *txn = txn_create(server->server_db);
+
+        new->server_row = old->server_row;
+        write_schema(txn_modify(txn, row), new);
+        commit(txn);
+    }
+}
+
+/* Brings the database up to date with what the server serves. */
 void
 server_db_update(struct server *server)
 {
     struct table *table = db_table(server->server_db, "Database");
     struct txn *txn = txn_create(server->server_db);
     struct shash_node *node;
-    struct error *error;
-    uint64_t ticket;
     struct row *row;
 
     HMAP_FOR_EACH_SAFE (row, node, &table->rows) {
@@ -98,10 +132,5 @@ server_db_update(struct server *server)
             add_row(txn, table, db);
         }
     }
-    error = txn_commit(txn, false, &ticket);
-    if (error) {
-        char *s = error_to_string_free(error);
-        VLOG_ERR("Failed to update _Server: %s", s);
-        free(s);
-    }
+    commit(txn);
 }

@@ -182,7 +182,8 @@ server_start(struct server *server)
 void
 server_run(struct server *server)
 {
-    server_wake(server);
+    /* Whoever connects finds the remotes' status up to date. */
+    event_active(server->status_timer, EV_TIMEOUT, 1);
     event_base_dispatch(server->base);
 }
 
@@ -292,6 +293,7 @@ server_replace_db(struct server *server, struct db *old, struct db *new)
     new->filename = nullable_xstrdup(old->filename);
     new->store = old->store;
     store_set_schema(new->store, new->schema);
+    server_db_replace(server, old, new);
     db_destroy(old);
     server->reconfigure = true;
 }

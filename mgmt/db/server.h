@@ -87,6 +87,7 @@ void server_load_config(struct server *, struct sset *db_names);
 
 /* The _Server database, in server-db.c. */
 void server_db_create(struct server *);
+void server_db_replace(struct server *, const struct db *old, struct db *new);
 void server_db_update(struct server *);
 
 /* Remotes, in remote.c. */

@@ -123,11 +123,15 @@ negotiate(struct frontend *f)
 
     uint64_t protocol = 0;
 
+    if (f->packed) {
+        wanted |= UINT64_C(1) << VIRTIO_F_RING_PACKED;
+    }
     if (f->iommu) {
         wanted |= UINT64_C(1) << VIRTIO_F_ACCESS_PLATFORM;
         protocol |= UINT64_C(1) << VHOST_USER_PROTOCOL_F_BACKEND_REQ;
     }
     f->features = wanted & query_u64(f, VHOST_USER_GET_FEATURES);
+    f->packed = f->features >> VIRTIO_F_RING_PACKED & 1;
     f->iommu = f->features >> VIRTIO_F_ACCESS_PLATFORM & 1;
     f->header = sizeof(struct virtio_net_hdr_mrg_rxbuf);
     if (f->features & UINT64_C(1) << VHOST_USER_F_PROTOCOL_FEATURES) {
@@ -160,6 +164,7 @@ share_memory(struct frontend *f, unsigned int ring_size)
         queues[i]->buffers = f->memory + i * buffers;
         vring_init(&queues[i]->ring, ring_size,
                    f->memory + 2 * buffers + i * ring, 4096);
+        queues[i]->avail_wrap = queues[i]->used_wrap = true;
     }
 
     struct vhost_user_mem_table table = {
@@ -189,6 +194,77 @@ queue_buffer(const struct frontend_queue *q, uint16_t id)
     return q->buffers + (size_t) id * FRONTEND_BUFFER;
 }
 
+/* Writes the next available entry: 'length' bytes of buffer 'id'. */
+static inline void
+offer(const struct frontend *f, struct frontend_queue *q, uint16_t id,
+      uint32_t length, uint16_t flags)
+{
+    uint64_t address = queue_buffer(q, id) - f->memory;
+
+    if (!f->packed) {
+        q->ring.desc[id] = (struct vring_desc) {
+            .addr = address, .len = length, .flags = flags,
+        };
+        q->ring.avail->ring[q->avail++ & (q->ring.num - 1)] = id;
+        return;
+    }
+    struct vring_packed_desc *d
+        = &((struct vring_packed_desc *) q->ring.desc)[q->avail];
+
+    d->addr = address;
+    d->len = length;
+    d->id = id;
+    __atomic_store_n(&d->flags,
+                     flags | 1 << (q->avail_wrap ? VRING_PACKED_DESC_F_AVAIL
+                                   : VRING_PACKED_DESC_F_USED),
+                     __ATOMIC_RELEASE);
+    if (++q->avail == q->ring.num) {
+        q->avail = 0;
+        q->avail_wrap = !q->avail_wrap;
+    }
+}
+
+/* How far the used ring is filled, for take(). */
+static inline uint16_t
+used_end(const struct frontend *f, const struct frontend_queue *q)
+{
+    return (f->packed ? 0
+            : __atomic_load_n(&q->ring.used->idx, __ATOMIC_ACQUIRE));
+}
+
+/* Takes the next used entry, if there is one before 'end'. */
+static inline bool
+take(const struct frontend *f, struct frontend_queue *q, uint16_t end,
+     uint16_t *id, uint32_t *length)
+{
+    uint16_t mask = q->ring.num - 1;
+
+    if (!f->packed) {
+        if (q->used == end) {
+            return false;
+        }
+        struct vring_used_elem e = q->ring.used->ring[q->used++ & mask];
+        *id = e.id & mask;
+        *length = e.len;
+        return true;
+    }
+    const struct vring_packed_desc *d
+        = &((struct vring_packed_desc *) q->ring.desc)[q->used];
+    uint16_t flags = __atomic_load_n(&d->flags, __ATOMIC_ACQUIRE);
+
+    if ((flags >> VRING_PACKED_DESC_F_AVAIL & 1) != q->used_wrap
+        || (flags >> VRING_PACKED_DESC_F_USED & 1) != q->used_wrap) {
+        return false;
+    }
+    *id = d->id & mask;
+    *length = d->len;
+    if (++q->used == q->ring.num) {
+        q->used = 0;
+        q->used_wrap = !q->used_wrap;
+    }
+    return true;
+}
+
 /* Fills the transmit queue's buffers with frames, of one flow each, and gives
  * the receive queue's to the switch. */
 static void
@@ -205,14 +281,11 @@ fill_buffers(struct frontend *f)
                            !flows || flows > n ? 0 : i % flows);
         f->tx.free[f->tx.free_tail++ & (n - 1)] = i;
 
-        f->rx.ring.desc[i] = (struct vring_desc) {
-            .addr = queue_buffer(&f->rx, i) - f->memory,
-            .len = FRONTEND_BUFFER, .flags = VRING_DESC_F_WRITE,
-        };
-        f->rx.ring.avail->ring[i] = i;
+        offer(f, &f->rx, i, FRONTEND_BUFFER, VRING_DESC_F_WRITE);
     }
-    f->rx.avail = n;
-    f->rx.ring.avail->idx = n;
+    if (!f->packed) {
+        f->rx.ring.avail->idx = n;
+    }
 }
 
 static void
@@ -228,9 +301,15 @@ enable_queue(struct frontend *f, uint32_t index, struct frontend_queue *q)
 
     q->kick = eventfd(0, EFD_NONBLOCK);
     q->call = eventfd(0, EFD_NONBLOCK);
-    q->ring.avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+    if (f->packed) {
+        ((struct vring_packed_desc_event *) q->ring.avail)->flags
+            = VRING_PACKED_EVENT_FLAG_DISABLE;
+    } else {
+        q->ring.avail->flags = VRING_AVAIL_F_NO_INTERRUPT;
+    }
     send_vring_state(f, VHOST_USER_SET_VRING_NUM, index, q->ring.num);
-    send_vring_state(f, VHOST_USER_SET_VRING_BASE, index, 0);
+    send_vring_state(f, VHOST_USER_SET_VRING_BASE, index,
+                     f->packed ? 0x80008000 : 0);
     send_message(f, VHOST_USER_SET_VRING_ADDR, &address, sizeof address, -1);
     send_u64(f, VHOST_USER_SET_VRING_KICK, index, q->kick);
     send_u64(f, VHOST_USER_SET_VRING_CALL, index, q->call);
@@ -259,10 +338,22 @@ frontend_start(struct frontend *f, int side, const struct traffic *traffic,
 static void
 publish(struct frontend *f, struct frontend_queue *q)
 {
-    __atomic_store_n(&q->ring.avail->idx, q->avail, __ATOMIC_RELEASE);
+    bool kick;
+
+    if (!f->packed) {
+        __atomic_store_n(&q->ring.avail->idx, q->avail, __ATOMIC_RELEASE);
+    }
     atomic_thread_fence(memory_order_seq_cst);
-    if (!(*(volatile uint16_t *) &q->ring.used->flags
-          & VRING_USED_F_NO_NOTIFY)) {
+    if (f->packed) {
+        const volatile struct vring_packed_desc_event *event
+            = (void *) q->ring.used;
+
+        kick = event->flags != VRING_PACKED_EVENT_FLAG_DISABLE;
+    } else {
+        kick = !(*(volatile uint16_t *) &q->ring.used->flags
+                 & VRING_USED_F_NO_NOTIFY);
+    }
+    if (kick) {
         eventfd_write(q->kick, 1);
         f->stats.kicks++;
     }
@@ -270,14 +361,14 @@ publish(struct frontend *f, struct frontend_queue *q)
 
 /* Puts what the switch has sent back among the free descriptors. */
 static void
-reclaim(struct frontend_queue *q)
+reclaim(const struct frontend *f, struct frontend_queue *q)
 {
     uint16_t mask = q->ring.num - 1;
-    uint16_t used = __atomic_load_n(&q->ring.used->idx, __ATOMIC_ACQUIRE);
+    uint16_t id, end = used_end(f, q);
+    uint32_t length;
 
-    while (q->used != used) {
-        q->free[q->free_tail++ & mask] = q->ring.used->ring[q->used++
-                                                            & mask].id & mask;
+    while (take(f, q, end, &id, &length)) {
+        q->free[q->free_tail++ & mask] = id;
     }
 }
 
@@ -313,7 +404,7 @@ frontend_send(struct frontend *f, unsigned int n)
     uint16_t mask = q->ring.num - 1;
     uint16_t n_free;
 
-    reclaim(q);
+    reclaim(f, q);
     f->stats.attempted += n;
     n_free = q->free_tail - q->free_head;
     if (n > n_free) {
@@ -338,10 +429,7 @@ frontend_send(struct frontend *f, unsigned int n)
         if (f->traffic->whole) {
             write_payload(frame, length, seq);
         }
-        q->ring.desc[id] = (struct vring_desc) {
-            .addr = buffer - f->memory, .len = f->header + length,
-        };
-        q->ring.avail->ring[q->avail++ & mask] = id;
+        offer(f, q, id, f->header + length, 0);
     }
     publish(f, q);
     f->stats.sent += n;
@@ -375,29 +463,18 @@ unsigned int
 frontend_receive(struct frontend *f, unsigned int max)
 {
     struct frontend_queue *q = &f->rx;
-    uint16_t mask = q->ring.num - 1;
-    uint16_t used = __atomic_load_n(&q->ring.used->idx, __ATOMIC_ACQUIRE);
-    unsigned int n = (uint16_t) (used - q->used);
+    uint16_t id, end = used_end(f, q);
+    unsigned int n = 0;
+    uint32_t length;
 
-    if (!n) {
-        return 0;
+    while (n < max && take(f, q, end, &id, &length)) {
+        check_frame(f, queue_buffer(q, id), length);
+        offer(f, q, id, FRONTEND_BUFFER, VRING_DESC_F_WRITE);
+        n++;
     }
-    if (n > max) {
-        n = max;
+    if (n) {
+        publish(f, q);
+        f->stats.received += n;
     }
-    for (unsigned int i = 0; i < n; i++) {
-        struct vring_used_elem e = q->ring.used->ring[q->used++ & mask];
-        uint16_t id = e.id & mask;
-        uint8_t *buffer = queue_buffer(q, id);
-
-        check_frame(f, buffer, e.len);
-        q->ring.desc[id] = (struct vring_desc) {
-            .addr = buffer - f->memory, .len = FRONTEND_BUFFER,
-            .flags = VRING_DESC_F_WRITE,
-        };
-        q->ring.avail->ring[q->avail++ & mask] = id;
-    }
-    publish(f, q);
-    f->stats.received += n;
     return n;
 }

@@ -1,5 +1,5 @@
 /* The cheapest vhost-user front-end that still behaves like a driver: one
- * queue pair of split rings, no packet buffers of its own, polling only.  Like
+ * queue pair, no packet buffers of its own, polling only.  Like
  * a driver it writes every descriptor and available entry and the beginning of
  * every frame, and reads every used entry; that is about a third of what
  * DPDK's virtio-user costs, so that one core of it loads a switch.
@@ -17,10 +17,13 @@
 #define FRONTEND_MAX_RING 4096
 
 struct frontend_queue {
-    struct vring ring;
+    struct vring ring;          /* Packed: 'desc', 'avail' and 'used' are where
+                                 * the three areas are. */
     uint8_t *buffers;           /* One for each descriptor. */
-    uint16_t avail;             /* Next index to make available. */
-    uint16_t used;              /* Next used index to look at. */
+    uint16_t avail;             /* Next index (packed: slot) to make
+                                 * available. */
+    uint16_t used;              /* Next used index (slot) to look at. */
+    bool avail_wrap, used_wrap; /* Packed: their wrap counters. */
     int kick, call;             /* Eventfds. */
     uint16_t free[FRONTEND_MAX_RING]; /* Ring of free descriptors (transmit
                                        * only)... */
@@ -45,6 +48,7 @@ struct frontend {
     size_t memory_size;
     uint64_t features;
     size_t header;              /* Bytes of the virtio-net header. */
+    bool packed;                /* Packed rings.  Set before the start. */
     bool iommu;                 /* Addresses are an IOMMU's, which maps all of
                                  * the memory, once.  Set before the start. */
     struct frontend_queue rx, tx;

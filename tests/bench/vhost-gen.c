@@ -40,6 +40,7 @@ usage(int status)
           "  --ring=N         entries of a ring (1024)\n"
           "  --burst=N        frames made available at once (256)\n"
           "  --rate=N         frames per second (as many as possible)\n"
+          "  --packed         packed rings\n"
           "  --iommu          behind an IOMMU whose map never changes\n"
           "  --seconds=N      measure for so long (5)...\n"
           "  --warm=N         ...after so long (1)\n",
@@ -75,8 +76,8 @@ parse_mode(const char *s)
 static void
 parse_options(int argc, char *argv[])
 {
-    enum { SIZE = 1, FLOWS, WHOLE, MODE, RING, BURST, RATE, IOMMU, SECONDS,
-           WARM };
+    enum { SIZE = 1, FLOWS, WHOLE, MODE, RING, BURST, RATE, PACKED, IOMMU,
+           SECONDS, WARM };
     static const struct option options[] = {
         { "size", required_argument, NULL, SIZE },
         { "flows", required_argument, NULL, FLOWS },
@@ -85,6 +86,7 @@ parse_options(int argc, char *argv[])
         { "ring", required_argument, NULL, RING },
         { "burst", required_argument, NULL, BURST },
         { "rate", required_argument, NULL, RATE },
+        { "packed", no_argument, NULL, PACKED },
         { "iommu", no_argument, NULL, IOMMU },
         { "seconds", required_argument, NULL, SECONDS },
         { "warm", required_argument, NULL, WARM },
@@ -120,6 +122,9 @@ parse_options(int argc, char *argv[])
             break;
         case RATE:
             rate = parse_number(optarg, 1, 1000000000);
+            break;
+        case PACKED:
+            ends[0].packed = ends[1].packed = true;
             break;
         case IOMMU:
             ends[0].iommu = ends[1].iommu = true;

@@ -21,7 +21,7 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include "datapath/closer.h"
+#include "datapath/device-work.h"
 #include "datapath/kernel/kernel.h"
 #include "datapath/netdev-tap.h"
 #include "datapath/port.h"
@@ -246,7 +246,7 @@ main(int argc, char *argv[])
         print_counters(i);
         close_port(i, delete);
     }
-    closer_wait(NULL);
+    device_work_wait(NULL);
     vhost_pool_destroy(pool);
     return status != 0;
 }

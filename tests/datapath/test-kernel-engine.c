@@ -272,6 +272,43 @@ add_flow(int i)
     ofpbuf_uninit(&actions);
 }
 
+/* Gives some flows other actions, and removes some. */
+static void
+change_flows(void)
+{
+    struct megaflow *flow;
+
+    ovs_mutex_lock(&dp.flows.mutex);
+    CMAP_FOR_EACH (flow, ufid_node, &dp.flows.by_ufid) {
+        uint64_t stub[256 / 8];
+        struct ofpbuf actions;
+
+        ofpbuf_use_stub(&actions, stub, sizeof stub);
+        switch (random_range(8)) {
+        case 0:                 /* Nothing that the programs can do. */
+            nl_msg_put_u32(&actions, OVS_ACTION_ATTR_RECIRC, 1);
+            break;
+        case 1:
+            put_set_eth(&actions);
+            nl_msg_put_flag(&actions, OVS_ACTION_ATTR_CT_CLEAR);
+            nl_msg_put_odp_port(&actions, OVS_ACTION_ATTR_OUTPUT,
+                                u32_to_odp(OUT_PORT));
+            break;
+        case 2:                 /* Drop. */
+            break;
+        case 3:
+            megaflow_remove(flow);
+            continue;
+        default:
+            continue;
+        }
+        megaflow_set_program(flow, program_create(actions.data,
+                                                  actions.size));
+        ofpbuf_uninit(&actions);
+    }
+    ovs_mutex_unlock(&dp.flows.mutex);
+}
+
 static void
 remove_flows(void)
 {
@@ -539,6 +576,9 @@ main(int argc, char *argv[])
             size_t len = choose_frame(frame);
 
             ok = check_frame(frame, len);
+            if (j % 32 == 31) {
+                change_flows();
+            }
         }
         remove_flows();
         if (!ok) {

@@ -230,9 +230,16 @@ fe_start_ring(struct front_end *fe, unsigned int index, uint16_t size,
     fe_send_state(fe, VHOST_USER_SET_VRING_NUM, index, size);
     fe_send(fe, VHOST_USER_SET_VRING_ADDR, &addr, sizeof addr);
     fe_send_state(fe, VHOST_USER_SET_VRING_BASE, index, base);
-    fe_send_u64(fe, VHOST_USER_SET_VRING_CALL, index, r->call);
-    fe_send_u64(fe, VHOST_USER_SET_VRING_ERR, index, r->err);
-    fe_send_u64(fe, VHOST_USER_SET_VRING_KICK, index, r->kick);
+    if (fe->inband) {
+        uint64_t no_fd = index | VHOST_USER_VRING_NOFD;
+
+        fe_send_u64(fe, VHOST_USER_SET_VRING_CALL, no_fd, -1);
+        fe_send_u64(fe, VHOST_USER_SET_VRING_KICK, no_fd, -1);
+    } else {
+        fe_send_u64(fe, VHOST_USER_SET_VRING_CALL, index, r->call);
+        fe_send_u64(fe, VHOST_USER_SET_VRING_ERR, index, r->err);
+        fe_send_u64(fe, VHOST_USER_SET_VRING_KICK, index, r->kick);
+    }
     fe_send_state(fe, VHOST_USER_SET_VRING_ENABLE, index, 1);
 }
 

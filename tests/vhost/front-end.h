@@ -33,6 +33,7 @@ struct front_end {
     uint64_t features, protocol_features;
     uint64_t ring_base;         /* Added to the offsets of rings in memory; 0
                                  * for the address of the memory. */
+    bool inband;                /* Kicks and calls are messages. */
     struct fe_ring rings[FE_QUEUES];
 };
 

@@ -1,12 +1,12 @@
 /* Kills the back-end at random moments, again and again, and checks that each
  * buffer of the guest comes back exactly once and in order.
  *
- *     test-restart split|packed [ROUNDS]
+ *     test-restart split|packed [ROUNDS [inflight]]
  *
  * This process is the front-end and its guest, which sends packets on one
  * device and receives them on the same.  The back-end is a child that is
  * killed with SIGKILL; the next child finds ring state where the last one left
- * it. What was on its way when a child died may be sent twice or lost, as the
+ * it, or in an in-flight region that we keep for it.  What was on its way when a child died may be sent twice or lost, as the
  * specification allows; buffers may not. */
 #include <config.h>
 #include "vhost/vhost.h"
@@ -179,6 +179,28 @@ start_ring_again(struct front_end *fe, unsigned int i)
     fe_send_state(fe, VHOST_USER_SET_VRING_ENABLE, i, 1);
 }
 
+/* Has the back-end keep ring state in an in-flight region: a new one if '*fd'
+ * is -1, which is replaced. */
+static void
+share_inflight(struct front_end *fe, int *fd)
+{
+    struct vhost_user_inflight region = {
+        .num_queues = 2, .queue_size = FE_RING,
+        .mmap_size = 2 * 4096,
+    };
+    union vhost_user_payload payload;
+
+    if (*fd < 0) {
+        fe_send(fe, VHOST_USER_GET_INFLIGHT_FD, &region, sizeof region);
+        FE_CHECK(fe_reply(fe, VHOST_USER_GET_INFLIGHT_FD, &payload, fd)
+                 == sizeof region);
+        FE_CHECK(*fd >= 0);
+        FE_CHECK(payload.inflight.mmap_size == region.mmap_size);
+    }
+    fe_send_fds(fe, VHOST_USER_SET_INFLIGHT_FD, VHOST_USER_VERSION, &region,
+                sizeof region, fd, 1);
+}
+
 static pid_t
 fork_child(const char *path, const char *dir)
 {
@@ -208,9 +230,19 @@ main(int argc, char *argv[])
     if (g.packed) {
         features |= 1ULL << VIRTIO_F_RING_PACKED;
     }
-    pid_t pid = fork_child(path, dir);
-    fe_start(&g.fe, path, features, 2);
+    bool inflight = argc > 3;
+    const char *state_dir = inflight ? NULL : dir;
+    uint64_t protocol = (inflight
+                         ? 1ULL << VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD : 0);
+    int inflight_fd = -1;
+    pid_t pid = fork_child(path, state_dir);
+    fe_connect(&g.fe, path);
+    fe_negotiate(&g.fe, features, protocol);
+    if (inflight) {
+        share_inflight(&g.fe, &inflight_fd);
+    }
     for (int i = 0; i < 2; i++) {
+        fe_start_ring(&g.fe, i, FE_RING, g.packed ? 0x80008000 : 0);
         g.rings[i].wrap = true;
         for (uint16_t id = 0; id < FE_RING; id++) {
             offer(&g, i, id);
@@ -230,22 +262,26 @@ main(int argc, char *argv[])
         waitpid(pid, NULL, 0);
         turn(&g);
         close(g.fe.sock);
-        pid = fork_child(path, dir);
+        pid = fork_child(path, state_dir);
 
         struct front_end new;
         fe_connect(&new, path);
         munmap(new.memory, 2 * FE_MEMORY);
         close(new.memfd);
         g.fe.sock = new.sock;
-        fe_negotiate(&g.fe, features, 0);
+        fe_negotiate(&g.fe, features, protocol);
+        if (inflight) {
+            share_inflight(&g.fe, &inflight_fd);
+        }
         for (int i = 0; i < 2; i++) {
             start_ring_again(&g.fe, i);
         }
     }
     uint64_t before = g.rings[1].returned;
     FE_AWAIT((turn(&g), g.rings[1].returned > before + 1000));
-    printf("ok restart %s: %u times, %"PRIu64" buffers received\n",
-           g.packed ? "packed" : "split", rounds, g.rings[0].returned);
+    printf("ok restart %s%s: %u times, %"PRIu64" buffers received\n",
+           g.packed ? "packed" : "split", inflight ? " inflight" : "", rounds,
+           g.rings[0].returned);
     kill(pid, SIGKILL);
     waitpid(pid, NULL, 0);
     fe_close(&g.fe);
