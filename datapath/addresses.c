@@ -296,7 +296,8 @@ heed_outputs(struct program *program, const struct datapath *dp,
             program->filtered = true;
             continue;
         }
-        if (port) {
+        /* The flows of a port that is gone are about to go, too. */
+        if (port && (in || flow->in_port.odp_port == ODPP_NONE)) {
             frame_leaves(&frame, port, in, program);
         }
         frame_apply(&frame, op);

@@ -698,6 +698,33 @@ uplink_destroy(struct uplink *uplink)
     ovsrcu_postpone(uplink_free, uplink);
 }
 
+/* Takes an address that the database gives, and no program uses, out of the
+ * filter of 'uplink'. */
+static bool
+take_out_static(struct uplink *uplink)
+{
+    struct uplink_address *address;
+    struct member *member;
+    struct use *use;
+
+    HMAP_FOR_EACH (address, node, &uplink->addresses) {
+        if (address->missing || atomic_load(&address->refs)) {
+            continue;
+        }
+        LIST_FOR_EACH_SAFE (use, address_node, &address->uses) {
+            use_destroy(use);
+        }
+        LIST_FOR_EACH (member, node, &uplink->members) {
+            filter_remove(member->filter, address->ea);
+        }
+        address->missing = true;
+        uplink->n_missing++;
+        overflow(uplink, "options:softmac-max");
+        return true;
+    }
+    return false;
+}
+
 /* Sets the most addresses that 'uplink' may have, and what is done when that
  * isn't enough. */
 void
@@ -707,7 +734,8 @@ uplink_set_max(struct uplink *uplink, size_t max, bool promisc_on_overflow)
 
     uplink->max = max;
     uplink->promisc_on_overflow = promisc_on_overflow;
-    while (hmap_count(&uplink->addresses) > max && evict_from_uplink(uplink)) {
+    while (hmap_count(&uplink->addresses) - uplink->n_missing > max
+           && (evict_from_uplink(uplink) || take_out_static(uplink))) {
         continue;
     }
     check_overflow(uplink);
