@@ -3,12 +3,10 @@ TESTSUITE = tests/testsuite
 TESTSUITE_AT = $(wildcard $(srcdir)/tests/*.at)
 GUEST_FILES = tests/guest/make-guest tests/guest/init tests/guest/run \
 	tests/guest/exec
-EXTRA_DIST += $(TESTSUITE_AT) $(wildcard $(srcdir)/tests/db/*) $(GUEST_FILES) tests/foreign tests/functions.sh tests/guest/qmp \
-	tests/lsan.supp tests/sandbox tests/vhost-hangup tests/hugepages.sh
-EXTRA_DIST += $(TESTSUITE_AT) $(wildcard $(srcdir)/tests/db/*) $(GUEST_FILES) tests/foreign tests/functions.sh \
-	tests/lsan.supp tests/sandbox tests/vhost-hangup tests/hugepages.sh \
-	tests/learning-controller.py
-	tests/lsan.supp tests/sandbox tests/guest/add-files tests/softmac/churn.py tests/vhost-hangup tests/hugepages.sh
+EXTRA_DIST += $(TESTSUITE_AT) $(wildcard $(srcdir)/tests/db/*) $(GUEST_FILES) \
+	tests/foreign tests/functions.sh tests/guest/add-files tests/guest/qmp \
+	tests/hugepages.sh tests/learning-controller.py tests/lsan.supp \
+	tests/sandbox tests/softmac/churn.py tests/vhost-hangup
 CLEANFILES += tests/package.m4 $(TESTSUITE) tests/testsuite.log \
 	tests/guest/initrd tests/guest/vmlinux tests/guest/bzImage
 DISTCLEANFILES += tests/atconfig
@@ -76,7 +74,6 @@ tests_bench_vhost_yardstick_CFLAGS = $(BENCH_CFLAGS)
 CLEANFILES += $(EXTRA_PROGRAMS)
 EXTRA_DIST += tests/bench/kernel tests/bench/ports tests/bench/softmac \
 	tests/bench/switch tests/bench/vhost
-CLEANFILES += $(BENCH_TOOLS)
 .PHONY: bench
 bench: all $(BENCH_TOOLS) tests/atlocal foreign/stamp tests/guest/initrd
 	$(srcdir)/tests/bench/switch $(BENCHFLAGS)
