@@ -243,33 +243,20 @@ fill(struct filling *f, const struct vhost_packet *packet)
     return fill_slow(f, packet);
 }
 
+/* Fetches the lines of the buffer that a frame of 'len' bytes will probably go
+ * to.  Those that it comes from are left to the processor: to ask for them,
+ * too, takes room from the others, and made 64 and 1518 bytes 5 to 10 % slower
+ * (mixed sizes came out on either side). */
 static inline void
-prefetch_range(const uint8_t *data, size_t n, bool write)
+prefetch_buffer(const struct filling *f, uint32_t len, unsigned int chain)
 {
-    for (size_t ofs = 0; ofs < n; ofs += 64) {
-        if (write) {
-            vhost_prefetch_for_write(data + ofs);
-        } else {
-            __builtin_prefetch(data + ofs, 0);
-        }
-    }
-}
-
-/* Fetches the lines of 'packet' beyond its head, and those of the buffer that
- * it'll probably go to. */
-static inline void
-prefetch(const struct filling *f, const struct vhost_packet *packet,
-         unsigned int chain)
-{
-    if (packet->n_segs) {
-        prefetch_range(packet->segs->data, MIN(packet->segs->len, 2048),
-                       false);
-    }
     if (chain < f->scratch->n && f->scratch->chains[chain].len) {
         const struct vhost_seg *seg = f->scratch->chains[chain].segs;
+        size_t n = MIN(MIN(seg->len, 2048), len + f->q->hdr_len);
 
-        prefetch_range(seg->data,
-                       MIN(MIN(seg->len, 2048), packet->len + 12), true);
+        for (size_t ofs = 0; ofs < n; ofs += 64) {
+            vhost_prefetch_for_write(seg->data + ofs);
+        }
     }
 }
 
@@ -294,7 +281,7 @@ transmit_locked(struct vhost_queue *q, struct vhost_packet *const packets[],
     vhost_ring_fetch(q, &scratch, MIN(n, VHOST_BATCH));
     for (i = 0; i < n && bytes < LOCKED_BYTES; i++) {
         for (; ahead < n && bytes_ahead < PREFETCH_BYTES; ahead++) {
-            prefetch(&f, packets[ahead], f.next + (ahead - i));
+            prefetch_buffer(&f, packets[ahead]->len, f.next + (ahead - i));
             bytes_ahead += packets[ahead]->len;
         }
         enum fill_result result = fill(&f, packets[i]);
