@@ -42,4 +42,3 @@ EXTRA_DIST += tests/ctl/commands.txt tests/ctl/differential \
 	tests/ctl/fake-switch
 bashcompletiondir = $(datadir)/bash-completion/completions
 dist_bashcompletion_DATA = mgmt/ctl/completion/sluice-ctl
-dist_man_MANS += man/sluice-ctl.8
