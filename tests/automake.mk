@@ -8,7 +8,8 @@ EXTRA_DIST += $(TESTSUITE_AT) $(wildcard $(srcdir)/tests/db/*) $(GUEST_FILES) \
 	tests/hugepages.sh tests/learning-controller.py tests/lsan.supp \
 	tests/sandbox tests/softmac/churn.py tests/vhost-hangup
 CLEANFILES += tests/package.m4 $(TESTSUITE) tests/testsuite.log \
-	tests/guest/initrd tests/guest/vmlinux tests/guest/bzImage
+	tests/guest/initrd tests/guest/vmlinux tests/guest/bzImage \
+	tests/guest-full/initrd tests/guest-full/vmlinux
 DISTCLEANFILES += tests/atconfig
 
 tests/package.m4: $(top_srcdir)/configure.ac
