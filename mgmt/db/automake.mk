@@ -39,6 +39,8 @@ mgmt_db_libsluicedb_a_SOURCES = \
 	mgmt/db/index.c \
 	mgmt/db/json.c \
 	mgmt/db/json.h \
+	mgmt/db/json-pool.c \
+	mgmt/db/json-read.c \
 	mgmt/db/lock.c \
 	mgmt/db/log-db.c \
 	mgmt/db/log-file.c \

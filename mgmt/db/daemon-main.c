@@ -324,6 +324,7 @@ daemon_main(int argc, char *argv[])
 {
     struct event *run_event = NULL;
 
+    json_use_pool();
     ovs_cmdl_proctitle_init(argc, argv);
     service_start(&argc, &argv);
     fatal_ignore_sigpipe();
