@@ -70,10 +70,13 @@ mgmt_db_libsluicedb_a_SOURCES = \
 	mgmt/db/sql-load.c \
 	mgmt/db/store.c \
 	mgmt/db/store.h \
+	mgmt/db/store-file.c \
 	mgmt/db/tls.c \
 	mgmt/db/transaction.c \
 	mgmt/db/trigger.c \
-	mgmt/db/type.c
+	mgmt/db/type.c \
+	mgmt/db/writer.c \
+	mgmt/db/writer.h
 mgmt_db_libsluicedb_a_CFLAGS = $(AM_CFLAGS) $(LIBEVENT_CFLAGS) \
 	$(JANSSON_CFLAGS) $(SQLITE_CFLAGS) $(OPENSSL_CFLAGS)
 
