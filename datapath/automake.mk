@@ -75,6 +75,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/thread.c \
 	datapath/tracked.c \
 	datapath/transmit.c \
+	datapath/tunnel-device.c \
+	datapath/tunnel-device.h \
 	datapath/tunnel-header.c \
 	datapath/tunnel-header.h \
 	datapath/tunnel-native.c \

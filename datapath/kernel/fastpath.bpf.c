@@ -11,6 +11,9 @@
  *   sluice_egress   traffic control of a tap, on what the host sends to it:
  *                   both in one
  *
+ * What comes out of a tunnel passes sluice_ingress alone: the tunnel's device
+ * has no packet socket, which wouldn't see what the tunnel's header said.
+ *
  * What the first finds out for the second lies in a per-CPU scratch area: both
  * run in the same softirq.  When nobody holds the socket (the daemon is away)
  * the first doesn't run, and the second classifies by itself.
@@ -28,6 +31,8 @@
 /* Makes the compiler forget what it knows of variable X, so that it doesn't
  * leave out a check that the verifier, which knows less, wants to see. */
 #define KEEP_FROM_COMPILER(X) asm volatile("" : "+r"(X))
+
+#define FLOW_TNL_F_KEY (1 << 3)  /* libopenvswitch's. */
 
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
@@ -145,10 +150,14 @@ struct scratch {
     __u32 verdict;
     __u32 ifindex;                  /* Of the packet that it is about. */
     struct kernel_device device;
-    __u32 flow;                     /* Number of the flow, NO_FLOW if none. */
+    __u32 flow;                     /* Number of the flow, NO_FLOW if none... */
+    __u32 via;                      /* ...and of the one that said to look up
+                                     * again. */
+    __u32 pad;
     __u32 len;                      /* With a tag that the kernel took out. */
     __s32 shift;                    /* Of the frame's headers by VLAN tags. */
-    __u32 pad;
+    __u32 tunnel;                   /* The key's block 2 is filled in.  Nobody
+                                     * looks at it but for tunnel devices. */
     __u8 head[KERNEL_HEAD + 64];    /* Offsets may be checked generously. */
 };
 
@@ -218,6 +227,22 @@ drop(__u32 port, __u32 reason)
 
 /* --- Parsing ----------------------------------------------------------------*/
 
+/* Fills in what the header of the tunnel said that the packet came out of, if
+ * it did and the key has a place for that. */
+static __always_inline void
+parse_tunnel(struct __sk_buff *skb, struct scratch *s)
+{
+    struct bpf_tunnel_key tunnel = { .tunnel_id = 0 };
+
+    s->tunnel = !bpf_skb_get_tunnel_key(skb, &tunnel, sizeof tunnel, 0);
+    s->key.tun_id = (__u64) __builtin_bswap32(tunnel.tunnel_id) << 32;
+    s->key.tun_src = __builtin_bswap32(tunnel.remote_ipv4);
+    s->key.tun_dst = __builtin_bswap32(tunnel.local_ipv4);
+    s->key.tun_flags = FLOW_TNL_F_KEY;
+    s->key.tun_tos = tunnel.tunnel_tos;
+    s->key.tun_ttl = tunnel.tunnel_ttl;
+}
+
 /* Parses the packet's headers.  Returns 0 if they are beyond this parser. */
 int
 parse(struct __sk_buff *skb)
@@ -256,34 +281,46 @@ parse(struct __sk_buff *skb)
     } else if (bpf_skb_load_bytes(skb, 0, s->head, n)) {
         return 0;
     }
-    for (int i = 0; i < KERNEL_WORDS; i++) {
+    for (int i = 0; i < 16; i++) {
         s->words[i] = 0;
     }
     s->len = len;
     s->key.in_port = s->ifindex;
     s->parse.blocks = FLOW_KEY_L2_L4;
     s->parse.vlan_limit = port->vlan_limit;
+    if (s->device.lift) {
+        if (!s->tunnel) {
+            return 0;
+        }
+        s->parse.blocks |= FLOW_KEY_TUNNEL;
+    }
     return flow_key_parse(s->head, KERNEL_HEAD - 4, len, &s->key, &s->parse);
 }
 
 /* --- Looking up -------------------------------------------------------------*/
 
-static __always_inline bool
-flow_matches(const struct kernel_flow *flow, const struct scratch *s)
+/* Other than 0 if the block that begins at word 'first' doesn't match. */
+static __always_inline __u64
+block_differs(const struct kernel_flow *flow, const struct scratch *s,
+              int first)
 {
     __u64 diff = 0;
 
 #pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
+    for (int i = first; i < first + 8; i++) {
         diff |= (s->words[i] & flow->mask[i]) ^ flow->key[i];
     }
-    if (flow->blocks & FLOW_KEY_WIDE_L3) {
-#pragma GCC unroll 8
-        for (int i = 8; i < 16; i++) {
-            diff |= (s->words[i] & flow->mask[i]) ^ flow->key[i];
-        }
-    }
-    return !diff;
+    return diff;
+}
+
+static __always_inline bool
+flow_matches(const struct kernel_flow *flow, const struct scratch *s)
+{
+    return !block_differs(flow, s, 0)
+           && (!(flow->blocks & FLOW_KEY_WIDE_L3)
+               || !block_differs(flow, s, 8))
+           && (!(flow->blocks & FLOW_KEY_TUNNEL)
+               || !block_differs(flow, s, 16));
 }
 
 /* Hash of the whole flow key, but for what changes with every packet. */
@@ -302,6 +339,11 @@ microflow_hash(const struct scratch *s)
             a = kernel_hash_step(a, s->words[i], KERNEL_HASH_C1);
             b = kernel_hash_step(b, s->words[i + 1], KERNEL_HASH_C2);
         }
+    }
+    if (s->parse.blocks & FLOW_KEY_TUNNEL) {
+        a = kernel_hash_step(a, s->words[16], KERNEL_HASH_C1);
+        b = kernel_hash_step(b, s->words[17], KERNEL_HASH_C2);
+        a = kernel_hash_step(a, s->words[18], KERNEL_HASH_C1);
     }
     return kernel_hash_finish(a, b) | 1;
 }
@@ -374,6 +416,41 @@ admit(struct kernel_flow *flow, const struct scratch *s)
     return MISS;
 }
 
+/* libopenvswitch's hash_int(). */
+static __always_inline __u32
+hash_int(__u32 x, __u32 basis)
+{
+    x = (x << 13 | x >> 19) * 5 + 0xe6546b64;
+    basis *= 0xcc9e2d51;
+    x ^= (basis << 15 | basis >> 17) * 0x1b873593;
+    x = (x << 13 | x >> 19) * 5 + 0xe6546b64;
+    x ^= 8;
+    x = (x ^ x >> 16) * 0x85ebca6b;
+    x = (x ^ x >> 13) * 0xc2b2ae35;
+    return x ^ x >> 16;
+}
+
+/* Looks the packet, whose flow says so, up again. */
+int
+recirculate(void)
+{
+    struct scratch *s = get_scratch();
+    if (!s) {
+        return MISS;
+    }
+    struct kernel_flow *flow = bpf_map_lookup_elem(&flows, &s->flow);
+    if (!flow) {
+        return MISS;
+    }
+    s->via = s->flow;
+    s->key.recirc_id = flow->recirc_id;
+    s->key.dp_hash = hash_int(flow_key_hash(&s->key, s->parse.blocks),
+                              flow->hash_basis);
+    s->flow = look_up_masks(s->device.port);
+    flow = bpf_map_lookup_elem(&flows, &s->flow);
+    return flow && !flow->recirc_id ? admit(flow, s) : MISS;
+}
+
 /* Finds out what is to be done with a packet: fills in the scratch area. */
 int
 classify(struct __sk_buff *skb)
@@ -387,10 +464,11 @@ classify(struct __sk_buff *skb)
     struct kernel_device *device = bpf_map_lookup_elem(&devices, &ifindex);
     s->verdict = MISS;
     s->ifindex = ifindex;
-    s->flow = NO_FLOW;
+    s->flow = s->via = NO_FLOW;
     if (!device) {
         s->device.port = KERNEL_MAX_PORTS; /* None. */
         s->device.pass = 0;
+        s->device.lift = 0;
         return MISS;
     }
     s->device = *device;
@@ -421,7 +499,11 @@ classify(struct __sk_buff *skb)
             microflow->flow = s->flow;
         }
     }
-    return s->verdict = admit(flow, s);
+    s->verdict = admit(flow, s);
+    if (s->verdict == HIT && flow->recirc_id) {
+        s->verdict = recirculate();
+    }
+    return s->verdict;
 }
 
 /* Operation 'i' of the packet's flow. */
@@ -648,6 +730,35 @@ set_ports(struct __sk_buff *skb, __u32 i)
     return 0;
 }
 
+/* Has the packet enter a tunnel if it is output to a tunnel device next. */
+int
+set_tunnel(struct __sk_buff *skb, __u32 i)
+{
+    struct scratch *s = get_scratch();
+
+    const struct kernel_op *op = s ? get_op(s, i) : NULL;
+    if (!op) {
+        return 0;
+    }
+    struct bpf_tunnel_key tunnel = {
+        .tunnel_id = op->tunnel.id,
+        .remote_ipv4 = op->tunnel.dst,
+        .local_ipv4 = op->tunnel.src,
+        .tunnel_tos = op->tunnel.tos,
+        .tunnel_ttl = op->tunnel.ttl,
+    };
+    __u64 flags = 0;
+
+    if (!(op->tunnel.flags & KERNEL_TUNNEL_CSUM)) {
+        flags |= BPF_F_ZERO_CSUM_TX;
+    }
+    if (op->tunnel.flags & KERNEL_TUNNEL_DONT_FRAGMENT) {
+        flags |= BPF_F_DONT_FRAGMENT;
+    }
+    bpf_skb_set_tunnel_key(skb, &tunnel, sizeof tunnel, flags);
+    return 0;
+}
+
 /* --- Sending ----------------------------------------------------------------*/
 
 /* Does output 'i'.  Returns the program's result if it was the last one. */
@@ -730,25 +841,36 @@ rewrite(struct __sk_buff *skb, __u32 i)
         return set_ipv6(skb, i);
     case KERNEL_SET_PORTS:
         return set_ports(skb, i);
+    case KERNEL_SET_TUNNEL:
+        return set_tunnel(skb, i);
     default:
         return 0;
     }
 }
 
-/* Counts the packet for its port and its flow. */
 static __always_inline void
-count(const struct scratch *s)
+count_flow(const struct scratch *s, __u32 flow)
 {
-    __u32 cpu = bpf_get_smp_processor_id();
-    __u32 i = cpu * n_flows + s->flow;
+    __u32 i = bpf_get_smp_processor_id() * n_flows + flow;
     struct kernel_stats *st = bpf_map_lookup_elem(&stats, &i);
-    struct kernel_counters *c = get_counters(s->device.port);
 
     if (st) {
         st->n_packets++;
         st->n_bytes += s->len;
         st->used = bpf_ktime_get_ns() / 1000000;
         st->tcp_flags |= __builtin_bswap16(s->key.tcp_flags);
+    }
+}
+
+/* Counts the packet for its port and its flows. */
+static __always_inline void
+count(const struct scratch *s)
+{
+    struct kernel_counters *c = get_counters(s->device.port);
+
+    count_flow(s, s->flow);
+    if (s->via != NO_FLOW) {
+        count_flow(s, s->via);
     }
     if (c) {
         c->rx_packets++;
@@ -805,6 +927,41 @@ act(struct __sk_buff *skb, struct scratch *s)
     return TC_ACT_SHOT;
 }
 
+/* Sends the packet, which came out of a tunnel, to the daemon, with what the
+ * tunnel's header said. */
+int
+lift(struct __sk_buff *skb)
+{
+    struct scratch *s = get_scratch();
+    struct bpf_tunnel_key tunnel = { .tunnel_id = 0 };
+    struct kernel_shim shim = {
+        .magic = KERNEL_SHIM_MAGIC, .tagged = skb->vlan_present
+    };
+
+    if (!s) {
+        return TC_ACT_SHOT;
+    }
+    if (!bpf_skb_get_tunnel_key(skb, &tunnel, sizeof tunnel, 0)) {
+        shim.ipv4.src = __builtin_bswap32(tunnel.remote_ipv4);
+        shim.ipv4.dst = __builtin_bswap32(tunnel.local_ipv4);
+    } else if (!bpf_skb_get_tunnel_key(skb, &tunnel, sizeof tunnel,
+                                       BPF_F_TUNINFO_IPV6)) {
+        shim.ipv6 = 1;
+        __builtin_memcpy(shim.ipv6_addrs.src, tunnel.remote_ipv6, 16);
+        __builtin_memcpy(shim.ipv6_addrs.dst, tunnel.local_ipv6, 16);
+    } else {
+        return TC_ACT_SHOT;
+    }
+    shim.tun_id = tunnel.tunnel_id;
+    shim.tos = tunnel.tunnel_tos;
+    shim.ttl = tunnel.tunnel_ttl;
+    if (bpf_skb_change_head(skb, sizeof shim, 0)
+        || bpf_skb_store_bytes(skb, 0, &shim, sizeof shim, 0)) {
+        return TC_ACT_SHOT;
+    }
+    return bpf_redirect(s->device.lift, 0);
+}
+
 static __always_inline int
 finish(struct __sk_buff *skb, struct scratch *s)
 {
@@ -819,7 +976,8 @@ finish(struct __sk_buff *skb, struct scratch *s)
         return TC_ACT_SHOT;
     default:
         pass_up(s);
-        return s->device.pass ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+        return s->device.lift ? lift(skb)
+               : s->device.pass ? TC_ACT_UNSPEC : TC_ACT_SHOT;
     }
 }
 
@@ -863,6 +1021,7 @@ sluice_ingress(struct __sk_buff *skb)
         return TC_ACT_SHOT;
     }
     if (s->verdict == NONE || s->ifindex != skb->ifindex) {
+        parse_tunnel(skb, s);
         classify(skb);
     }
     return finish(skb, s);

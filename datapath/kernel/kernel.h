@@ -55,6 +55,9 @@ struct smap;
  * /sys/fs/bpf.  Main thread, before all others here. */
 void kernel_engine_init(const char *rundir);
 
+/* Returns true if the engine is wanted, and loaded or can be.  Main thread. */
+bool kernel_engine_is_available(void);
+
 /* Frees what is only this process's, and everything if no port is left for
  * the next daemon. */
 void kernel_engine_exit(void);
@@ -78,6 +81,11 @@ void kernel_engine_set_upcalls(bool enabled);
  * 0 or a positive errno value: then the port is the user engine's alone.
  * Main thread. */
 int kernel_port_open(struct port *, int ifindex, int socket);
+
+/* The same for 'port', a tunnel, and its device 'ifindex', one without a packet
+ * socket.  What the kernel doesn't deal with itself it sends to device 'lift',
+ * behind a struct kernel_shim (maps.h). */
+int kernel_port_open_tunnel(struct port *, int ifindex, int lift);
 
 /* Ends that; 'keep' leaves the programs attached for the next daemon.  The
  * entries of flows that have to do with the port must have gone. */
@@ -114,8 +122,10 @@ void kernel_port_for_each_drop(const struct port *,
  * the device itself doesn't count, to 'stats', as the switch sees them. */
 void kernel_device_add_stats(int ifindex, struct netdev_stats *stats);
 
-/* Adds to 'status' which engine serves device 'ifindex'. */
-void kernel_device_get_status(int ifindex, struct smap *status);
+/* Adds to 'status' whether the engine serves device 'name', 'ifindex', or why
+ * not. */
+void kernel_device_get_status(const char *name, int ifindex,
+                              struct smap *status);
 
 /* --- Flows (flows.c) -------------------------------------------------------- */
 
