@@ -53,6 +53,7 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/netdev-vhost.c \
 	datapath/netdev-vhost.h \
 	datapath/offload.c \
+	datapath/output-limit.c \
 	datapath/port-afxdp.c \
 	datapath/port-netdev.c \
 	datapath/port-netdev.h \
@@ -110,8 +111,8 @@ $(BPF_SKELETON): $(BPF_OBJECT)
 	    2>/dev/null && mv $@.tmp $@
 BUILT_SOURCES += $(BPF_SKELETON)
 CLEANFILES += $(BPF_OBJECT) $(BPF_SKELETON)
-# Functions of libopenvswitch that ours stand in for: see netdev-system.c,
-# dpif-provider.c and generic.c.
+# Functions that ours stand in for where libopenvswitch calls them: see
+# netdev-system.c, dpif-provider.c, generic.c and output-limit.c.
 WRAP_ROUTE_TABLE = -Wl,--wrap=route_table_run -Wl,--wrap=route_table_wait
 WRAP_OPENVSWITCH = $(WRAP_ROUTE_TABLE) -Wl,--wrap=dpif_is_netdev \
-	-Wl,--wrap=odp_tun_key_from_attr
+	-Wl,--wrap=odp_tun_key_from_attr -Wl,--wrap=fopen

@@ -402,10 +402,15 @@ port_array_set(struct datapath *dp, odp_port_t number, struct port *port)
     __atomic_store_n(&array->ports[i], port, __ATOMIC_RELEASE);
 }
 
-/* A free number for port 'name', ODPP_NONE if all are taken.  In a dummy
- * datapath, for the sake of tests, the one that the name has in it. */
+/* A free number for port 'name', ODPP_NONE if all are taken: the one behind the
+ * last, so that it is long until a number comes again.  The flows of a port
+ * that is gone are there until libofproto looks at them; if another port had
+ * its number then, they would pass for that one's, and uplinks' filters would
+ * get the addresses in them.  In a dummy datapath, for the sake of tests, the
+ * number that the name has in it. */
 static odp_port_t
-choose_number(const struct datapath *dp, const char *name)
+choose_number(struct datapath *dp, const char *name)
+    OVS_REQUIRES(dp->port_mutex)
 {
     if (is_dummy(dp->class)) {
         size_t digit = strcspn(name, "0123456789");
@@ -420,8 +425,12 @@ choose_number(const struct datapath *dp, const char *name)
         }
     }
     for (uint32_t i = 1; i < DP_MAX_PORTS; i++) {
-        if (!datapath_port(dp, u32_to_odp(i))) {
-            return u32_to_odp(i);
+        uint32_t number = dp->last_number + i;
+
+        number = number < DP_MAX_PORTS ? number : number - DP_MAX_PORTS + 1;
+        if (!datapath_port(dp, u32_to_odp(number))) {
+            dp->last_number = number;
+            return u32_to_odp(number);
         }
     }
     return ODPP_NONE;

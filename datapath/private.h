@@ -79,6 +79,7 @@ struct datapath {
     struct ovs_mutex port_mutex;    /* For changes of the ports. */
     OVSRCU_TYPE(struct port_array *) ports;
     struct shash ports_by_name;     /* Of struct port. */
+    uint32_t last_number;           /* That a port was given. */
     struct seq *port_seq;           /* Changes with the set of ports. */
     struct sset changed_ports;      /* Names for port_poll(). */
 

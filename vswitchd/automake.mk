@@ -28,8 +28,15 @@ vswitchd_sluice_vswitchd_SOURCES = \
 	vswitchd/softmac.h \
 	vswitchd/softmac-filter.c \
 	vswitchd/softmac-groups.c \
+	vswitchd/softmac-limits.c \
 	vswitchd/softmac-link.c \
+	vswitchd/softmac-options.c \
+	vswitchd/softmac-origin.c \
+	vswitchd/softmac-show.c \
+	vswitchd/softmac-stated.c \
+	vswitchd/softmac-status.c \
 	vswitchd/softmac-table.c \
+	vswitchd/softmac-uplink.c \
 	vswitchd/softmac-vids.c \
 	vswitchd/softmac-vlan.c \
 	vswitchd/spanning-tree.c \

@@ -307,7 +307,7 @@ open_netdev(const struct iface *iface, const struct ovsrec_interface *row,
                           open_hint(iface, error));
         return error;
     }
-    error = netdev_apply_options(*netdevp, &row->options, errp);
+    error = netdev_apply_options(*netdevp, row, errp);
     if (error) {
         netdev_remove(*netdevp);
         return error;
@@ -397,6 +397,16 @@ same_error(const char *a, const char *b)
     return a && b ? !strcmp(a, b) : a == b;
 }
 
+/* Says which options of 'iface' are ignored, if that is new.  It is no
+ * warning: of most a netdev gives one. */
+static void
+log_ignored(const struct iface *iface, const char *message)
+{
+    if (message && !same_error(iface->error, message)) {
+        VLOG_INFO("interface %s: %s", iface->name, message);
+    }
+}
+
 static void
 iface_failed(struct iface *iface, const struct ovsrec_interface *row,
              int error, char *message)
@@ -460,6 +470,7 @@ iface_open(struct iface *iface)
 
     VLOG_INFO("bridge %s: added interface %s on port %d",
               br->name, iface->name, iface->ofp_port);
+    log_ignored(iface, message);
     iface_unfail(iface);
     iface->error = message;
     iface->last_ofp_port = iface->ofp_port;
@@ -521,10 +532,11 @@ options_apply(struct iface *iface, const struct ovsrec_interface *row)
 {
     char *message = NULL;
 
-    if (netdev_apply_options(iface->netdev, &row->options, &message)) {
+    if (netdev_apply_options(iface->netdev, row, &message)) {
         free(message);
         return false;
     }
+    log_ignored(iface, message);
     free(iface->error);
     iface->error = message;
     return true;

@@ -75,23 +75,40 @@ apply_options(struct netdev *netdev, const struct smap *options, char **errp)
     return error;
 }
 
-/* Applies 'options' to 'netdev', but for those that are the switch's.  Returns
- * 0 or a positive errno value.  In '*errp' it stores NULL or a message that the
- * caller must free: with an error its cause, with success which options were
- * ignored. */
+/* Returns 'a' and 'b' together, which it frees; each may be NULL. */
+static char *
+join_lines(char *a, char *b)
+{
+    if (!a || !b) {
+        return a ? a : b;
+    }
+
+    char *both = xasprintf("%s\n%s", a, b);
+    free(a);
+    free(b);
+    return both;
+}
+
+/* Applies the options in 'row' to 'netdev', but for those that are the
+ * switch's.  Returns 0 or a positive errno value.  In '*errp' it stores NULL
+ * or a message that the caller must free: with an error its cause, with
+ * success which options, of the switch's too, were ignored. */
 int
-netdev_apply_options(struct netdev *netdev, const struct smap *options,
+netdev_apply_options(struct netdev *netdev, const struct ovsrec_interface *row,
                      char **errp)
 {
     struct smap own = SMAP_INITIALIZER(&own);
     const struct smap_node *node;
 
-    SMAP_FOR_EACH (node, options) {
+    SMAP_FOR_EACH (node, &row->options) {
         if (!is_switch_option(node->key)) {
             smap_add(&own, node->key, node->value);
         }
     }
     int error = apply_options(netdev, &own, errp);
     smap_destroy(&own);
+    if (!error) {
+        *errp = join_lines(*errp, check_switch_options(row));
+    }
     return error;
 }

@@ -1,55 +1,34 @@
-/* Softmac and receive filters: what the database wants of them (see
+/* Softmac and receive filters: which interfaces have which part in them (see
  * softmac.h).
  *
  * An interface is an uplink if it is a kernel device that filters addresses,
  * and no guest's.  All interfaces of a port, which is a bond then, are one
  * uplink: what leaves by one of them may be answered by another.
  *
- * Every other interface of the bridge states the addresses that are behind it:
- * external_ids:attached-mac, Interface.mac and, of an internal port, its own.
- * They are in the filters of all uplinks of the bridge, so that a guest that
- * hasn't sent anything yet is reached; and, of a guest's port, they are what
- * its receive filter lets through.
+ * Every other interface of the bridge states the addresses that are behind it
+ * (softmac-stated.c).  They are in the filters of all uplinks of the bridge,
+ * so that a guest that hasn't sent anything yet is reached; and, of a guest's
+ * port, they are what its receive filter lets through.
  *
  * Main thread. */
 #include <config.h>
 #include "vswitchd/softmac.h"
 
-#include <inttypes.h>
-#include <net/if.h>
+#include <stdlib.h>
+#include <string.h>
 
 #include "bitmap.h"
 #include "netdev.h"
 #include "netdev-provider.h"
-#include "openvswitch/json.h"
 #include "openvswitch/poll-loop.h"
-#include "packets.h"
 #include "seq.h"
 #include "smap.h"
 #include "timeval.h"
-#include "unixctl.h"
 #include "util.h"
-#include "vswitchd/log.h"
 #include "vswitchd/vswitchd.h"
-
-/* Addresses that an interface can state. */
-#define MAX_STATED 16
 
 /* How often status follows what happens. */
 #define REFRESH_MSEC 1000
-
-/* What an interface has to do with uplinks. */
-struct softmac_iface {
-    enum { OTHER, UPLINK, NO_FILTER, OFF } role;
-    struct member *member;      /* Of an uplink. */
-    char kind[16];              /* Of the device. */
-
-    /* What it states, if it is no uplink. */
-    struct eth_addr stated[MAX_STATED];
-    size_t n_stated;
-    bool rx_filter;             /* It has a receive filter. */
-    bool drop_spoofed;
-};
 
 static bool disabled;           /* Exiting, and all is to stay as it is. */
 static bool settled;            /* The initial configuration is complete. */
@@ -59,91 +38,17 @@ static long long int next_refresh = LLONG_MIN;
 static long long int next_groups = LLONG_MIN;
 static uint64_t seen_seq;       /* Of softmac_seq. */
 
-/* Returns true if option 'key' of an interface is for us, not its device. */
-bool
-is_switch_option(const char *key)
-{
-    static const char *const keys[] = {
-        "softmac", "softmac-max", "softmac-overflow", "softmac-multicast",
-        "rx-filter", "mac-spoofing",
-    };
-
-    for (size_t i = 0; i < ARRAY_SIZE(keys); i++) {
-        if (!strcmp(key, keys[i])) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* --- What the database says ---------------------------------------------- */
-
-static void
-state(struct softmac_iface *si, struct eth_addr ea)
-{
-    for (size_t i = 0; i < si->n_stated; i++) {
-        if (eth_addr_equals(si->stated[i], ea)) {
-            return;
-        }
-    }
-    if (si->n_stated < MAX_STATED && !eth_addr_is_multicast(ea)
-        && !eth_addr_is_zero(ea)) {
-        si->stated[si->n_stated++] = ea;
-    }
-}
-
-/* Adds the addresses in 's', between blanks or commas. */
-static void
-state_all(struct softmac_iface *si, const char *s)
-{
-    char *copy = xstrdup(s ? s : "");
-    char *save = NULL;
-
-    for (char *word = strtok_r(copy, " ,", &save); word;
-         word = strtok_r(NULL, " ,", &save)) {
-        struct eth_addr ea;
-
-        if (eth_addr_from_string(word, &ea)) {
-            state(si, ea);
-        }
-    }
-    free(copy);
-}
-
-static bool
-is_internal(const struct iface *iface)
-{
-    return !strcmp(iface->type, "internal");
-}
-
-/* Finds out what 'iface', which is no uplink, states. */
-static void
-read_stated(const struct iface *iface, const struct ovsrec_interface *row,
-            struct softmac_iface *si)
-{
-    struct eth_addr ea;
-
-    si->n_stated = 0;
-    if (netdev_get_tunnel_config(iface->netdev)
-        || !strcmp(iface->type, "patch")) {
-        return;
-    }
-    state_all(si, smap_get(&row->external_ids, "attached-mac"));
-    state_all(si, row->mac);
-    if (is_internal(iface) && !netdev_get_etheraddr(iface->netdev, &ea)) {
-        state(si, ea);
-    }
-}
 
 /* Whether 'iface', which states its addresses, is to have a receive filter. */
 static bool
 wants_rx_filter(const struct iface *iface, const struct ovsrec_interface *row,
                 const struct softmac_iface *si)
 {
-    const char *s = smap_get_def(&row->options, "rx-filter", "auto");
+    unsigned int option = softmac_option(row, OPTION_RX_FILTER);
 
-    return si->n_stated && strcmp(s, "off")
-           && (!strcmp(s, "on") || !is_internal(iface))
+    return si->stated.n && option != RX_FILTER_OFF
+           && (option == RX_FILTER_ON || strcmp(iface->type, "internal"))
            && !port_is_mirror_output(iface->port);
 }
 
@@ -155,21 +60,22 @@ belongs_to_guest(const struct ovsrec_interface *row)
 }
 
 /* Returns what 'iface' is, and stores the kind of its device. */
-static int
+static enum softmac_role
 find_role(const struct iface *iface, const struct ovsrec_interface *row,
           char kind[16])
 {
-    const char *s = smap_get_def(&row->options, "softmac", "on");
     int ifindex = netdev_get_ifindex(iface->netdev);
     struct link_info info;
 
     if (strcmp(iface->type, "system") || ifindex <= 0
         || belongs_to_guest(row) || link_get(ifindex, &info)) {
-        return OTHER;
+        return SOFTMAC_OTHER;
     }
     ovs_strlcpy(kind, info.kind, 16);
-    return !strcmp(s, "off") ? OFF
-           : link_has_no_filter(&info) ? NO_FILTER : UPLINK;
+    return (softmac_option(row, OPTION_SOFTMAC) == SOFTMAC_OFF
+            ? SOFTMAC_UNUSED
+            : link_has_no_filter(&info) ? SOFTMAC_NO_FILTER
+            : SOFTMAC_UPLINK);
 }
 
 /* --- Uplinks ------------------------------------------------------------- */
@@ -254,10 +160,8 @@ state_to_new_uplink(struct port *port)
         struct iface *iface;
 
         LIST_FOR_EACH (iface, port_node, &other->ifaces) {
-            const struct softmac_iface *si = iface->softmac;
-
-            for (size_t i = 0; si && i < si->n_stated; i++) {
-                uplink_static_ref(port->uplink, si->stated[i]);
+            if (iface->softmac) {
+                stated_add_to(&iface->softmac->stated, port->uplink);
             }
         }
         change_vids(port->uplink, other->vids, uplink_ref_vid);
@@ -300,75 +204,50 @@ configure_uplink(struct iface *iface, const struct ovsrec_interface *row)
 {
     struct uplink *uplink = iface->port->uplink;
 
-    bool learning = strcmp(smap_get_def(&row->options, "softmac", "on"),
-                           "static");
-    size_t max = smap_get_uint(&row->options, "softmac-max",
-                               SOFTMAC_MAX_DEFAULT);
+    bool learning = softmac_option(row, OPTION_SOFTMAC) != SOFTMAC_STATIC;
+    size_t max = softmac_option_max(row, SOFTMAC_MAX_DEFAULT);
 
     if (uplink->learning != learning || uplink->max != max) {
         uplink->learning = learning;
         uplink->seq++;
     }
-    bool snooped = !strcmp(smap_get_def(&row->options, "softmac-multicast",
-                                        "all"), "snooped");
+    bool snooped = softmac_option(row, OPTION_MULTICAST);
     if (uplink->snooped_groups != snooped) {
         uplink->snooped_groups = snooped;
         uplink->seq++;
         next_groups = 0;
     }
-    uplink_set_max(uplink, max,
-                   !strcmp(smap_get_def(&row->options, "softmac-overflow",
-                                        ""), "promisc"));
+    uplink_set_max(uplink, max, softmac_option(row, OPTION_OVERFLOW));
 }
 
 /* --- What interfaces state ----------------------------------------------- */
 
-static bool
-has_address(const struct softmac_iface *si, struct eth_addr ea)
-{
-    for (size_t i = 0; i < si->n_stated; i++) {
-        if (eth_addr_equals(si->stated[i], ea)) {
-            return true;
-        }
-    }
-    return false;
-}
-
 /* Tells the uplinks of 'br' that what an interface states was 'old' and is
- * 'new' from now on: what is new goes in first, so that what stays doesn't go
- * out for a moment. */
+ * 'new' from now on. */
 static void
-update_uplinks(struct bridge *br, const struct softmac_iface *old,
-               const struct softmac_iface *new)
+update_uplinks(struct bridge *br, const struct stated *old,
+               const struct stated *new)
 {
     struct port *port;
 
     LIST_FOR_EACH (port, uplink_node, &br->uplinks) {
-        for (size_t i = 0; i < new->n_stated; i++) {
-            if (!has_address(old, new->stated[i])) {
-                uplink_static_ref(port->uplink, new->stated[i]);
-            }
-        }
-        for (size_t i = 0; i < old->n_stated; i++) {
-            if (!has_address(new, old->stated[i])) {
-                uplink_static_unref(port->uplink, old->stated[i]);
-            }
-        }
+        stated_change(old, new, port->uplink);
     }
 }
 
 static void
 destroy_iface(struct iface *iface, bool keep)
 {
-    static const struct softmac_iface none;
+    static const struct stated none;
     struct softmac_iface *si = iface->softmac;
 
     if (si) {
         if (si->member) {
             remove_from_uplink(iface, keep);
         } else if (!keep) {
-            update_uplinks(iface->port->bridge, si, &none);
+            update_uplinks(iface->port->bridge, &si->stated, &none);
         }
+        free(si->stated.addrs);
         free(si);
         iface->softmac = NULL;
     }
@@ -380,24 +259,24 @@ static struct uplink *
 update_iface(struct iface *iface, const struct ovsrec_interface *row)
     OVS_REQUIRES(softmac_mutex)
 {
-    struct softmac_iface new = { .role = OTHER };
+    struct softmac_iface new = { .role = SOFTMAC_OTHER };
 
     new.role = find_role(iface, row, new.kind);
-    if (new.role == OTHER) {
-        read_stated(iface, row, &new);
+    if (new.role == SOFTMAC_OTHER) {
+        new.stated = stated_read(iface, row);
         new.rx_filter = wants_rx_filter(iface, row, &new);
-        new.drop_spoofed = !strcmp(smap_get_def(&row->options, "mac-spoofing",
-                                                "allow"), "drop");
+        new.drop_spoofed = softmac_option(row, OPTION_SPOOFING);
     }
 
     struct softmac_iface *si = iface->softmac;
-    if (si && si->member && new.role != UPLINK) {
+    if (si && si->member && new.role != SOFTMAC_UPLINK) {
         remove_from_uplink(iface, false);
     }
     if (!si) {
         si = iface->softmac = xzalloc(sizeof *si);
     }
-    update_uplinks(iface->port->bridge, si, &new);
+    update_uplinks(iface->port->bridge, &si->stated, &new.stated);
+    free(si->stated.addrs);
     new.member = si->member;
     if (si->role != new.role || si->rx_filter != new.rx_filter
         || si->drop_spoofed != new.drop_spoofed) {
@@ -405,7 +284,7 @@ update_iface(struct iface *iface, const struct ovsrec_interface *row)
     }
     *si = new;
 
-    if (si->role == UPLINK) {
+    if (si->role == SOFTMAC_UPLINK) {
         if (!si->member) {
             add_to_uplink(iface);
         }
@@ -415,8 +294,7 @@ update_iface(struct iface *iface, const struct ovsrec_interface *row)
                ? iface->port->uplink : NULL;
     }
     origin_set_max(iface->name,
-                   smap_get_uint(&row->options, "softmac-max",
-                                 SOFTMAC_MAX_ORIGIN_DEFAULT));
+                   softmac_option_max(row, SOFTMAC_MAX_ORIGIN_DEFAULT));
     return NULL;
 }
 
@@ -446,7 +324,7 @@ iface_update_softmac(struct iface *iface)
         /* In case that it ceases to be one: not under the mutex. */
         char kind[16];
 
-        if (find_role(iface, row, kind) != UPLINK) {
+        if (find_role(iface, row, kind) != SOFTMAC_UPLINK) {
             datapath_set_uplink(iface->name, NULL);
         }
     }
@@ -457,8 +335,8 @@ iface_update_softmac(struct iface *iface)
 
     si = iface->softmac;
     datapath_set_uplink(iface->name, uplink);
-    datapath_set_rx_filter(iface->name, si->stated,
-                           si->rx_filter ? si->n_stated : 0,
+    datapath_set_rx_filter(iface->name, si->stated.addrs,
+                           si->rx_filter ? si->stated.n : 0,
                            si->drop_spoofed);
 }
 
@@ -473,129 +351,14 @@ bridge_mirrors_changed(struct bridge *br)
         struct iface *iface;
 
         LIST_FOR_EACH (iface, port_node, &port->ifaces) {
-            if (iface->softmac && iface->softmac->n_stated) {
+            if (iface->softmac && iface->softmac->stated.n) {
                 iface_update_softmac(iface);
             }
         }
     }
 }
 
-/* --- Status -------------------------------------------------------------- */
-
-static const char *
-mode_name(const struct iface *iface)
-{
-    const struct softmac_iface *si = iface->softmac;
-
-    return (si->role == OFF ? "off"
-            : si->role == NO_FILTER || si->member->filter->unsupported
-            ? "unsupported"
-            : iface->port->uplink->learning ? "on" : "static");
-}
-
-static void
-get_uplink_status(const struct iface *iface, struct smap *smap)
-{
-    const struct softmac_iface *si = iface->softmac;
-    const struct uplink *uplink = iface->port->uplink;
-
-    smap_add(smap, "softmac", mode_name(iface));
-    if (!si->member || si->member->filter->unsupported) {
-        if (si->role != OFF) {
-            smap_add_format(smap, "softmac_error", "%s devices %s",
-                            si->kind[0] ? si->kind : "these",
-                            si->member && si->member->filter->only_own
-                            ? "take no further addresses (mode passthru "
-                              "does): only frames to its own come in"
-                            : "have no filter: every frame comes in");
-        }
-        return;
-    }
-    smap_add_format(smap, "softmac_addresses", "%"PRIuSIZE,
-                    hmap_count(&uplink->addresses) - uplink->n_missing);
-    smap_add_format(smap, "softmac_max", "%"PRIuSIZE, uplink->max);
-    smap_add(smap, "softmac_overflow", uplink->overflow ? "true" : "false");
-    if (uplink->n_refused) {
-        smap_add_format(smap, "softmac_refused", "%"PRIu64,
-                        uplink->n_refused);
-    }
-    smap_add(smap, "promiscuous", si->member->promiscuous
-                                  ? si->member->promiscuous : "false");
-    smap_add(smap, "allmulti", si->member->allmulti
-                               ? si->member->allmulti : "false");
-    if (uplink->snooped_groups) {
-        size_t n = si->member->filter->n_groups;
-
-        smap_add_nocopy(smap, xstrdup("softmac_groups"),
-                        n ? xasprintf("%"PRIuSIZE, n) : xstrdup("all"));
-    }
-    smap_add(smap, "vlan_filter",
-             si->member->filter->vlan_filtering == VLAN_FILTER_FIXED
-             ? "registered" : "off");
-}
-
-/* Adds to 'smap', for Interface.status, what there is to say about 'iface'. */
-void
-iface_get_softmac_status(const struct iface *iface, struct smap *smap)
-{
-    const struct softmac_iface *si = iface->softmac;
-    uint64_t n_refused;
-    size_t n;
-
-    if (!si) {
-        return;
-    }
-    ovs_mutex_lock(&softmac_mutex);
-    if (si->role != OTHER) {
-        get_uplink_status(iface, smap);
-    }
-    origin_get_counts(iface->name, &n, &n_refused);
-    ovs_mutex_unlock(&softmac_mutex);
-    if (!si->member) {
-        if (n) {
-            smap_add_format(smap, "softmac_addresses", "%"PRIuSIZE, n);
-        }
-        if (n_refused) {
-            smap_add_format(smap, "softmac_refused", "%"PRIu64, n_refused);
-        }
-        if (si->rx_filter) {
-            smap_add(smap, "rx_filter", "on");
-            smap_add(smap, "mac_spoofing",
-                     si->drop_spoofed ? "drop" : "allow");
-        }
-    }
-}
-
-/* Looks which device at or below 'member' is promiscuous. */
-static void
-check_promiscuity(struct uplink *uplink, struct member *member)
-{
-    char *found = link_find(member->filter->ifindex, link_is_promiscuous);
-
-    if (found && !member->promiscuous && !member->filter->promiscuous) {
-        VLOG_WARN("%s: device %s is promiscuous: it lets in all frames, "
-                  "whatever its filter has; `sluice-ctl doctor' tells who "
-                  "made it so", member->filter->name, found);
-    }
-    if (!found != !member->promiscuous) {
-        uplink->seq++;
-    }
-    free(member->promiscuous);
-    member->promiscuous = found;
-}
-
-/* Looks which device at or below 'member' lets in all multicast. */
-static void
-check_allmulti(struct uplink *uplink, struct member *member)
-{
-    char *found = link_find(member->filter->ifindex, link_is_allmulti);
-
-    if (!nullable_string_is_equal(found, member->allmulti)) {
-        uplink->seq++;
-    }
-    free(member->allmulti);
-    member->allmulti = found;
-}
+/* --- From time to time --------------------------------------------------- */
 
 static bool
 port_exists(const char *name)
@@ -636,13 +399,13 @@ refresh_uplink(struct port *port)
     if (devices_changed) {
         LIST_FOR_EACH (member, node, &uplink->members) {
             filter_check(member->filter);
-            check_promiscuity(uplink, member);
+            member_check_promiscuity(uplink, member);
         }
     }
     if (devices_changed || uplink->snooped_groups) {
         /* The kernel doesn't tell when that changes. */
         LIST_FOR_EACH (member, node, &uplink->members) {
-            check_allmulti(uplink, member);
+            member_check_allmulti(uplink, member);
         }
     }
     uplink_release_moved(uplink);
@@ -680,11 +443,12 @@ settle(void)
     struct bridge *br;
 
     ovs_mutex_lock(&softmac_mutex);
+    origins_forget_others(port_exists);
     BRIDGE_FOR_EACH (br) {
         struct port *port;
 
         LIST_FOR_EACH (port, uplink_node, &br->uplinks) {
-            uplink_settle(port->uplink, port_exists);
+            uplink_settle(port->uplink);
         }
     }
     filters_forget_others(is_uplink);
@@ -760,197 +524,13 @@ softmac_wait(void)
     poll_timer_wait_until(next_groups);
 }
 
-/* --- sluice/softmac ------------------------------------------------------ */
-
-static struct json *
-describe_address(struct uplink_address *address)
-{
-    struct json *object = json_object_create();
-    struct json *ports = json_array_create_empty();
-    long long int used = atomic_load(&address->used);
-    const struct use *use;
-
-    json_object_put_format(object, "address", ETH_ADDR_FMT,
-                           ETH_ADDR_ARGS(address->ea));
-    json_object_put(object, "database",
-                    json_boolean_create(address->n_static > 0));
-    LIST_FOR_EACH (use, address_node, &address->uses) {
-        json_array_add(ports, json_string_create(use->origin->name[0]
-                                                 ? use->origin->name
-                                                 : "controller"));
-    }
-    json_object_put(object, "ports", ports);
-    json_object_put(object, "in_use",
-                    json_boolean_create(atomic_load(&address->refs) > 0));
-    json_object_put(object, "idle_seconds",
-                    json_integer_create((time_msec() - used) / 1000));
-    return object;
-}
-
-static void
-describe_uplink(const struct port *port, struct json *array)
-{
-    const struct uplink *uplink = port->uplink;
-    struct json *addresses = json_array_create_empty();
-    struct json *devices = json_array_create_empty();
-    struct json *groups = json_array_create_empty();
-    struct json *vids = json_array_create_empty();
-    struct json *object = json_object_create();
-    struct uplink_address *address;
-    const struct member *member;
-
-    HMAP_FOR_EACH (address, node, &uplink->addresses) {
-        if (!address->missing) {
-            json_array_add(addresses, describe_address(address));
-        }
-    }
-    LIST_FOR_EACH (member, node, &uplink->members) {
-        json_array_add(devices, json_string_create(member->filter->name));
-    }
-    member = CONTAINER_OF(ovs_list_front(&uplink->members), struct member,
-                          node);
-    for (size_t i = 0; i < member->filter->n_groups; i++) {
-        char *s = xasprintf(ETH_ADDR_FMT,
-                            ETH_ADDR_ARGS(member->filter->groups[i]));
-
-        json_array_add(groups, json_string_create_nocopy(s));
-    }
-    for (int vid = 1; vid < 4096; vid++) {
-        if (uplink->vid_refs[vid]) {
-            json_array_add(vids, json_integer_create(vid));
-        }
-    }
-    json_object_put_string(object, "uplink", uplink->name);
-    json_object_put_string(object, "bridge", port->bridge->name);
-    json_object_put(object, "devices", devices);
-    json_object_put(object, "max", json_integer_create(uplink->max));
-    json_object_put(object, "learning",
-                    json_boolean_create(uplink->learning));
-    json_object_put(object, "overflow",
-                    json_boolean_create(uplink->overflow));
-    json_object_put(object, "refused",
-                    json_integer_create(uplink->n_refused));
-    json_object_put(object, "vlans", vids);
-    json_object_put(object, "groups", groups);
-    json_object_put(object, "addresses", addresses);
-    json_array_add(array, object);
-}
-
-static const struct json *
-member_of(const struct json *object, const char *name)
-{
-    return shash_find_data(json_object(object), name);
-}
-
-/* Adds the elements of array 'json' to 's'. */
-static void
-format_list(struct ds *s, const struct json *json)
-{
-    for (size_t i = 0; i < json_array(json)->n; i++) {
-        const struct json *elem = json_array(json)->elems[i];
-
-        ds_put_cstr(s, i ? "," : "");
-        if (elem->type == JSON_STRING) {
-            ds_put_cstr(s, json_string(elem));
-        } else {
-            ds_put_format(s, "%"PRId64, json_integer(elem));
-        }
-    }
-}
-
-static void
-format_uplink(struct ds *s, const struct json *uplink)
-{
-    const struct json *addresses = member_of(uplink, "addresses");
-
-    ds_put_format(s, "%s (bridge %s): %"PRIuSIZE" of %"PRId64" addresses%s%s, "
-                  "devices ",
-                  json_string(member_of(uplink, "uplink")),
-                  json_string(member_of(uplink, "bridge")),
-                  json_array(addresses)->n,
-                  json_integer(member_of(uplink, "max")),
-                  json_boolean(member_of(uplink, "learning"))
-                  ? "" : ", not learning",
-                  json_boolean(member_of(uplink, "overflow"))
-                  ? ", OVERFLOW" : "");
-    format_list(s, member_of(uplink, "devices"));
-    ds_put_cstr(s, "; VLANs ");
-    format_list(s, member_of(uplink, "vlans"));
-    if (json_array(member_of(uplink, "groups"))->n) {
-        ds_put_cstr(s, "; groups ");
-        format_list(s, member_of(uplink, "groups"));
-    }
-    ds_put_char(s, '\n');
-    for (size_t i = 0; i < json_array(addresses)->n; i++) {
-        const struct json *address = json_array(addresses)->elems[i];
-
-        ds_put_format(s, "  %s %s ",
-                      json_string(member_of(address, "address")),
-                      json_boolean(member_of(address, "database"))
-                      ? "database" : "learnt");
-        format_list(s, member_of(address, "ports"));
-        if (!json_boolean(member_of(address, "in_use"))) {
-            ds_put_format(s, " idle %"PRId64" s",
-                          json_integer(member_of(address, "idle_seconds")));
-        }
-        ds_put_char(s, '\n');
-    }
-}
-
-/* "sluice/softmac [PORT] [--format=json]": the uplinks and their addresses. */
-static void
-softmac_cmd(struct unixctl_conn *conn, int argc, const char *argv[],
-            void *aux OVS_UNUSED)
-{
-    struct json *array = json_array_create_empty();
-    struct ds s = DS_EMPTY_INITIALIZER;
-    const char *name = NULL;
-    struct bridge *br;
-    bool json = false;
-
-    for (int i = 1; i < argc; i++) {
-        if (!strcmp(argv[i], "--format=json")) {
-            json = true;
-        } else {
-            name = argv[i];
-        }
-    }
-    ovs_mutex_lock(&softmac_mutex);
-    BRIDGE_FOR_EACH (br) {
-        const struct port *port;
-
-        LIST_FOR_EACH (port, uplink_node, &br->uplinks) {
-            if (!name || !strcmp(name, port->name)) {
-                describe_uplink(port, array);
-            }
-        }
-    }
-    ovs_mutex_unlock(&softmac_mutex);
-
-    struct json *reply = json_object_create();
-    json_object_put(reply, "uplinks", array);
-    json_object_put(reply, "netlink_requests",
-                    json_integer_create(link_n_requests));
-    if (json) {
-        json_to_ds(reply, JSSF_SORT, &s);
-    } else {
-        for (size_t i = 0; i < json_array(array)->n; i++) {
-            format_uplink(&s, json_array(array)->elems[i]);
-        }
-    }
-    unixctl_command_reply(conn, ds_cstr(&s));
-    ds_destroy(&s);
-    json_destroy(reply);
-}
-
 /* --- Life ---------------------------------------------------------------- */
 
 void
 softmac_init(void)
 {
     softmac_table_init();
-    unixctl_command_register("sluice/softmac", "[PORT] [--format=json]", 0, 2,
-                             softmac_cmd, NULL);
+    softmac_show_init();
 }
 
 /* The daemon exits: lets go of all uplinks, whose filters stay as they are if

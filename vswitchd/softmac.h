@@ -6,8 +6,15 @@
  * source addresses of the frames that leave by the uplink, whoever they come
  * from, and the addresses of guests as the database gives them.
  *
- *   softmac.c          which interfaces are uplinks, what the database says
- *   softmac-table.c    an uplink's addresses: who needs them, limits, ageing
+ *   softmac.c          which interfaces are uplinks
+ *   softmac-options.c  what the database asks for
+ *   softmac-stated.c   the addresses that it gives
+ *   softmac-status.c   what it is told, and the looks at devices for that
+ *   softmac-show.c     the command sluice/softmac
+ *   softmac-uplink.c   an uplink and its devices
+ *   softmac-table.c    an uplink's addresses: who needs them
+ *   softmac-limits.c   how many there may be
+ *   softmac-origin.c   the ports that they come from
  *   softmac-filter.c   one device's filter in the kernel, and the record of
  *                      what we put there, which outlives the process
  *   softmac-groups.c   which multicast groups they let in
@@ -41,10 +48,67 @@
 #include "openvswitch/types.h"
 #include "sset.h"
 
+struct ds;
+struct iface;
+struct ovsrec_interface;
+struct port;
 struct seq;
+struct uplink;
 
 extern struct ovs_mutex softmac_mutex;
 extern struct seq *softmac_seq; /* Changes with anything that status shows. */
+
+/* --- softmac.c --- */
+
+/* The addresses that an interface states. */
+struct stated {
+    struct eth_addr *addrs;
+    size_t n;
+};
+
+enum softmac_role {
+    SOFTMAC_OTHER,              /* No uplink... */
+    SOFTMAC_UPLINK,
+    SOFTMAC_NO_FILTER,          /* ...but for having no filter... */
+    SOFTMAC_UNUSED              /* ...or for options:softmac=off. */
+};
+
+/* What an interface has to do with uplinks. */
+struct softmac_iface {
+    enum softmac_role role;
+    struct member *member;      /* Of an uplink. */
+    char kind[16];              /* Of the device. */
+
+    /* If it is no uplink. */
+    struct stated stated;
+    bool rx_filter;             /* It has a receive filter. */
+    bool drop_spoofed;
+};
+
+/* --- softmac-options.c --- */
+
+enum softmac_option {
+    OPTION_SOFTMAC,
+    OPTION_MAX,
+    OPTION_OVERFLOW,            /* Whether the device becomes promiscuous. */
+    OPTION_MULTICAST,           /* Whether it gets snooped groups only. */
+    OPTION_RX_FILTER,
+    OPTION_SPOOFING             /* Whether spoofed frames are dropped. */
+};
+enum { SOFTMAC_ON, SOFTMAC_STATIC, SOFTMAC_OFF };       /* OPTION_SOFTMAC. */
+enum { RX_FILTER_AUTO, RX_FILTER_ON, RX_FILTER_OFF };   /* OPTION_RX_FILTER. */
+unsigned int softmac_option(const struct ovsrec_interface *,
+                            enum softmac_option);
+size_t softmac_option_max(const struct ovsrec_interface *, size_t def);
+
+/* --- softmac-stated.c --- */
+
+struct stated stated_read(const struct iface *,
+                          const struct ovsrec_interface *);
+void stated_check(const struct ovsrec_interface *, struct ds *);
+void stated_add_to(const struct stated *, struct uplink *);
+void stated_change(const struct stated *old, const struct stated *new,
+                   struct uplink *);
 
 /* --- softmac-link.c --- */
 
@@ -84,7 +148,6 @@ void link_for_each_vlan(unsigned int ifindex,
 
 #define GROUPS_MSEC 200         /* How often they are looked at. */
 
-struct port;
 void port_update_groups(const struct port *);
 
 /* --- softmac-vlan.c --- */
@@ -200,7 +263,7 @@ struct uplink_address {
 
 struct uplink {
     char *name;                 /* Of the port that it is. */
-    struct ovs_list members;    /* "struct member"s, see softmac.c... */
+    struct ovs_list members;    /* "struct member"s. */
     struct cmap uses;           /* Of struct use. */
     struct hmap addresses;
     size_t n_missing;           /* Of 'addresses'. */
@@ -226,21 +289,59 @@ struct member {
     char *allmulti;             /* Which lets in all multicast, or NULL. */
 };
 
-struct uplink *uplink_create(const char *name);
-void uplink_destroy(struct uplink *);
-void uplink_set_max(struct uplink *, size_t max, bool promisc_on_overflow);
-struct member *uplink_add_member(struct uplink *, const char *device,
-                                 unsigned int ifindex);
-void uplink_remove_member(struct uplink *, struct member *, bool keep);
+struct uplink_address *address_find(const struct uplink *, struct eth_addr);
+struct uplink_address *address_create(struct uplink *, struct eth_addr);
+void address_destroy(struct uplink_address *);
+bool address_is_needed(const struct uplink_address *);
+int address_program(struct uplink *, struct eth_addr, const char *origin);
+void use_create(struct origin *, struct uplink_address *);
+struct use *use_find(const struct origin *, const struct uplink_address *);
+void use_destroy(struct use *);
+void origin_move_uses(struct origin *, unsigned int id);
+void origin_release_uses(struct origin *);
 void uplink_static_ref(struct uplink *, struct eth_addr);
 void uplink_static_unref(struct uplink *, struct eth_addr);
 void uplink_release_moved(struct uplink *);
-void uplink_settle(struct uplink *, bool (*exists)(const char *port));
 void softmac_table_init(void);
+
+/* --- softmac-limits.c --- */
+
+bool uplink_make_room(struct uplink *);
+bool origin_make_room(struct origin *);
+void origin_refuse(struct uplink *, struct origin *);
+void uplink_overflow(struct uplink *, const char *why);
+void uplink_check_overflow(struct uplink *);
+void uplink_set_max(struct uplink *, size_t max, bool promisc_on_overflow);
+
+/* --- softmac-origin.c --- */
+
+struct origin *origin_get(unsigned int id, const char *name);
+struct origin *origin_by_label(const char *label);
 const char *origin_label(const struct origin *);
-void origin_set_max(const char *name, size_t max);
+void origin_gone(const char *name);
+void origins_forget_others(bool (*exists)(const char *port));
+void origin_changed(struct origin *);
 char *origin_next_changed(void);
+void origin_set_max(const char *name, size_t max);
 void origin_get_counts(const char *name, size_t *n_uses, uint64_t *n_refused);
+
+/* --- softmac-uplink.c --- */
+
+struct uplink *uplink_create(const char *name);
+void uplink_destroy(struct uplink *);
+struct member *uplink_add_member(struct uplink *, const char *device,
+                                 unsigned int ifindex);
+void uplink_remove_member(struct uplink *, struct member *, bool keep);
+void uplink_settle(struct uplink *);
+
+/* --- softmac-status.c --- */
+
+void member_check_promiscuity(struct uplink *, struct member *);
+void member_check_allmulti(struct uplink *, struct member *);
+
+/* --- softmac-show.c --- */
+
+void softmac_show_init(void);
 
 /* --- softmac-vids.c --- */
 

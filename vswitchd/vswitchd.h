@@ -262,7 +262,8 @@ void iface_device_changed(const char *name);
 void ifaces_all_devices_changed(void);
 
 /* --- options.c --- */
-int netdev_apply_options(struct netdev *, const struct smap *, char **errp);
+int netdev_apply_options(struct netdev *, const struct ovsrec_interface *,
+                         char **errp);
 
 /* --- qos.c --- */
 void iface_configure_qos(struct iface *, const struct ovsrec_qos *);
@@ -349,10 +350,15 @@ void softmac_wait(void);
 void iface_update_softmac(struct iface *);
 void port_configure_softmac(struct port *);
 void port_forget_softmac(struct port *);
-void iface_get_softmac_status(const struct iface *, struct smap *);
 void bridge_mirrors_changed(struct bridge *);
 void softmac_device_changed(void);
+
+/* --- softmac-status.c --- */
+void iface_get_softmac_status(const struct iface *, struct smap *);
+
+/* --- softmac-options.c --- */
 bool is_switch_option(const char *key);
+char *check_switch_options(const struct ovsrec_interface *);
 
 /* --- unknown-keys.c --- */
 void unknown_keys_report(void);
