@@ -19,6 +19,7 @@
 #include "datapath/port.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
@@ -27,7 +28,9 @@
 #include <unistd.h>
 
 #include "datapath/coalesce.h"
+#include "datapath/datapath.h"
 #include "datapath/kernel-io.h"
+#include "datapath/kernel/kernel.h"
 #include "datapath/private.h"
 #include "datapath/tunnel-device.h"
 #include "datapath/tunnel-header.h"
@@ -501,6 +504,18 @@ port_tunnel_close(struct port *port)
         tunnel_device_close(pt->device, !port->deleted);
     }
     free(pt);
+}
+
+void
+datapath_get_tunnel_status(const struct netdev *netdev, struct smap *status)
+{
+    if (netdev_get_tunnel_config(netdev)) {
+        char buf[NETDEV_VPORT_NAME_BUFSIZE];
+        const char *name = netdev_vport_get_dpif_port(netdev, buf,
+                                                      sizeof buf);
+
+        kernel_device_get_status(name, if_nametoindex(name), status);
+    }
 }
 
 const struct port_class port_tunnel_class = {

@@ -415,6 +415,7 @@ tunnel_device_open(struct port *port, const struct tunnel_format *format,
     if (td->ifindex) {
         tunnel_device_remove(td->ifindex);
     }
+    kernel_port_refuse(port->name, EOPNOTSUPP);
     free(td->tap_name);
     free(td);
     return NULL;

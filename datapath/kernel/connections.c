@@ -241,8 +241,6 @@ walk_step(struct way *way, struct port *in, struct vhost_packet *packet,
             }
             break;
 
-        case OP_FILTERED:
-        case OP_SPOOFED:
         default:
             ok = false;
         }

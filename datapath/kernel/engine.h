@@ -36,6 +36,7 @@ struct kernel_attachment {
     unsigned int index;         /* In the maps "ports" and "counters". */
     int ifindex;
     char name[IFNAMSIZ];        /* Of the device. */
+    const struct netdev *netdev; /* Of the port, while there is one. */
     bool tap;                   /* What is output goes into the host. */
     int lift;                   /* A tunnel's: see struct kernel_device. */
     struct tc_program program;

@@ -87,6 +87,10 @@ int kernel_port_open(struct port *, int ifindex, int socket);
  * behind a struct kernel_shim (maps.h). */
 int kernel_port_open_tunnel(struct port *, int ifindex, int lift);
 
+/* Notes that device 'name' can't be attached because of 'error', for
+ * kernel_device_get_status(); 0 if it is. */
+void kernel_port_refuse(const char *name, int error);
+
 /* Ends that; 'keep' leaves the programs attached for the next daemon.  The
  * entries of flows that have to do with the port must have gone. */
 void kernel_port_close(struct port *, bool keep);

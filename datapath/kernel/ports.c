@@ -214,8 +214,14 @@ void
 kernel_port_set_crowded(unsigned int index, bool crowded)
 {
     ovs_mutex_lock(&mutex);
-    if (attachments[index]) {
-        atomic_store(&attachments[index]->crowded, crowded);
+    struct kernel_attachment *a = attachments[index];
+    bool was_crowded;
+    if (a) {
+        atomic_read(&a->crowded, &was_crowded);
+        if (crowded != was_crowded) {
+            atomic_store(&a->crowded, crowded);
+            netdev_change_seq_changed(a->netdev);
+        }
     }
     ovs_mutex_unlock(&mutex);
 }
@@ -263,6 +269,18 @@ open_program(struct kernel_attachment *a)
     return 0;
 }
 
+void
+kernel_port_refuse(const char *name, int error)
+{
+    ovs_mutex_lock(&mutex);
+    if (error) {
+        simap_put(&refusals, name, error);
+    } else {
+        simap_find_and_delete(&refusals, name);
+    }
+    ovs_mutex_unlock(&mutex);
+}
+
 /* Does what open_port() does, but for noting an error. */
 static int
 open_port__(struct port *port, const char *name, int ifindex, int socket,
@@ -281,6 +299,7 @@ open_port__(struct port *port, const char *name, int ifindex, int socket,
     a->index = index;
     a->ifindex = ifindex;
     ovs_strlcpy(a->name, name, sizeof a->name);
+    a->netdev = port->netdev;
     a->tap = device.pass;
     a->lift = lift;
     kernel_engine.ports[index].vlan_limit = flow_vlan_limit;
@@ -322,13 +341,7 @@ open_port(struct port *port, const char *name, int ifindex, int socket,
     }
 
     int error = open_port__(port, name, ifindex, socket, lift);
-    ovs_mutex_lock(&mutex);
-    if (error) {
-        simap_put(&refusals, name, error);
-    } else {
-        simap_find_and_delete(&refusals, name);
-    }
-    ovs_mutex_unlock(&mutex);
+    kernel_port_refuse(name, error);
     return error;
 }
 
