@@ -19,7 +19,7 @@
 #include "datapath/private.h"
 #include "datapath/tunnel-device.h"
 #include "flow.h"
-#include "netdev.h"
+#include "netdev-provider.h"
 #include "openvswitch/vlog.h"
 #include "simap.h"
 #include "smap.h"
