@@ -256,8 +256,8 @@ struct dp_thread {
 
     long long int now;              /* time_msec() as of this batch. */
     long long int upcall_credit;    /* Time that it may spend in upcalls, us. */
-    long long int upcall_last;      /* time_usec() when that was updated. */
-    long long int upcall_looked;    /* time_usec() when it was last found... */
+    long long int upcall_last;      /* vhost_now_us() when that was updated. */
+    long long int upcall_looked;    /* vhost_now_us() when it was last found... */
     bool upcall_spare;              /* ...that nobody else wants its time. */
     bool upcall_serving;            /* It is making queued upcalls. */
     unsigned int recirc_depth;

@@ -554,16 +554,18 @@ kernel_flow_put(struct megaflow *flow)
     struct kernel_flow k;
     uint64_t outputs;
 
-    if (!kernel_engine.loaded) {
+    const struct port *in = datapath_port(dp, megaflow_in_port(flow));
+    const struct kernel_attachment *a = in ? in->kernel : NULL;
+
+    if (!kernel_engine.loaded
+        || (!a && flow->info->kernel_entry == NO_ENTRY
+            && ovs_list_is_empty(&flow->info->kernel_connections))) {
         return;
     }
     memset(&k, 0, sizeof k);
     ovs_mutex_lock(&mutex);
     kernel_connections_remove(flow);
 
-    const struct port *in = datapath_port(
-        dp, flow->info->match.flow.in_port.odp_port);
-    const struct kernel_attachment *a = in ? in->kernel : NULL;
     const struct program *program = ovsrcu_get(struct program *,
                                                &flow->program);
     /* What a port may receive at most is policed by the user engine. */
