@@ -119,6 +119,7 @@ struct put_aside_aux {
     struct port *port;
     const struct dp_packet *stand_in;
     const struct program *program;
+    size_t ofs, len;
     struct dp_thread *thread;
 };
 
@@ -138,6 +139,7 @@ put_aside__(struct vhost_packet *packet, void *aux_)
     }
     aux->thread->deferred[aux->thread->n_deferred++] = (struct deferred) {
         .packet = copy, .dp = aux->port->dp, .program = aux->program,
+        .ofs = aux->ofs, .len = aux->len,
     };
 }
 
@@ -157,7 +159,16 @@ put_aside(struct port *port, struct vhost_packet *packet,
           const struct dp_packet *stand_in, const struct program *program,
           struct dp_thread *thread)
 {
-    struct put_aside_aux aux = { port, stand_in, program, thread };
+    put_aside_for(port, packet, stand_in, program, 0,
+                  program ? program->actions_len : 0, thread);
+}
+
+void
+put_aside_for(struct port *port, struct vhost_packet *packet,
+              const struct dp_packet *stand_in, const struct program *program,
+              size_t ofs, size_t len, struct dp_thread *thread)
+{
+    struct put_aside_aux aux = { port, stand_in, program, ofs, len, thread };
 
     if (!program && !stand_in
         && !port_allows_source(port, source_address(packet))) {
@@ -332,7 +343,8 @@ receive_deferred(struct dp_thread *thread)
         struct deferred *d = &thread->deferred[i];
 
         if (d->program) {
-            generic_run(d->dp, d->packet, d->program, d->ofs, thread);
+            generic_run(d->dp, d->packet, d->program, d->ofs, d->len,
+                        thread);
         } else {
             generic_receive(d->dp, d->packet, thread);
         }

@@ -17,6 +17,7 @@
  *   connections.c   entries of tracked connections
  *   compile.c    actions as the programs' operations
  *   maps.h       what the programs and the daemon share
+ *   rewrite.bpf.h   what the programs change in packets
  *
  * Order.  Packets of a flow that came before its entry was there go through
  * the daemon, and later ones must not overtake them.  So programs count the
