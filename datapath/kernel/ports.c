@@ -284,7 +284,7 @@ kernel_port_refuse(const char *name, int error)
 /* Does what open_port() does, but for noting an error. */
 static int
 open_port__(struct port *port, const char *name, int ifindex, int socket,
-          int lift)
+            int lift)
 {
     struct kernel_device device = { .pass = socket < 0 && !lift,
                                     .lift = lift };
