@@ -135,6 +135,7 @@ struct put_aside_aux {
     struct port *port;
     const struct dp_packet *stand_in;
     const struct program *program;
+    size_t ofs, len;
     struct dp_thread *thread;
 };
 
@@ -154,6 +155,7 @@ put_aside__(struct vhost_packet *packet, void *aux_)
     }
     aux->thread->deferred[aux->thread->n_deferred++] = (struct deferred) {
         .packet = copy, .dp = aux->port->dp, .program = aux->program,
+        .ofs = aux->ofs, .len = aux->len,
     };
 }
 
@@ -173,7 +175,16 @@ put_aside(struct port *port, struct vhost_packet *packet,
           const struct dp_packet *stand_in, const struct program *program,
           struct dp_thread *thread)
 {
-    struct put_aside_aux aux = { port, stand_in, program, thread };
+    put_aside_for(port, packet, stand_in, program, 0,
+                  program ? program->actions_len : 0, thread);
+}
+
+void
+put_aside_for(struct port *port, struct vhost_packet *packet,
+              const struct dp_packet *stand_in, const struct program *program,
+              size_t ofs, size_t len, struct dp_thread *thread)
+{
+    struct put_aside_aux aux = { port, stand_in, program, ofs, len, thread };
 
     if (!program && !stand_in
         && !port_allows_source(port, source_address(packet))) {
@@ -348,7 +359,8 @@ receive_deferred(struct dp_thread *thread)
         struct deferred *d = &thread->deferred[i];
 
         if (d->program) {
-            generic_run(d->dp, d->packet, d->program, d->ofs, thread);
+            generic_run(d->dp, d->packet, d->program, d->ofs, d->len,
+                        thread);
         } else {
             generic_receive(d->dp, d->packet, thread);
         }

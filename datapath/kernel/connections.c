@@ -236,7 +236,7 @@ walk_step(struct way *way, struct port *in, struct vhost_packet *packet,
         case OP_SET_PORTS:
             ok = kernel_compiler_add(&way->compiler, program, a);
             if (ok) {
-                program_run_op(op, in, packet, thread);
+                program_run_op(program, op, in, packet, stand_in, thread);
             }
             break;
 
