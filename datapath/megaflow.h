@@ -187,15 +187,6 @@ void megaflow_get_stats(const struct megaflow *, struct dpif_flow_stats *);
 
 /* --- Matching, on the hot path ------------------------------------------- */
 
-/* A mixing step: the product of two 64-bit words folded to 64 bits. */
-static inline uint64_t
-flow_key_mix(uint64_t a, uint64_t b)
-{
-    __uint128_t product = (__uint128_t) (a ^ 0x9e3779b97f4a7c15)
-                          * (b ^ 0xe7037ed1a0b428db);
-    return product ^ (product >> 64);
-}
-
 static inline bool
 megaflow_block_matches(const __u64 *key, const __u64 *mask,
                        const __u64 *flow)

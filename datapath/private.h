@@ -452,18 +452,6 @@ offload_fits(const struct vhost_packet *packet, uint64_t offloads)
 
 /* --- Hashes of flows --------------------------------------------------------*/
 
-/* A hash that is the same in both directions of a connection, from its
- * addresses (folded to 64 bits each), ports and protocol. */
-static inline uint32_t
-symmetric_hash(uint64_t src, uint64_t dst, uint16_t tp_src, uint16_t tp_dst,
-               uint8_t nw_proto)
-{
-    uint64_t hash = flow_key_mix(src ^ dst, src + dst);
-
-    hash = flow_key_mix(hash, (uint64_t) (tp_src ^ tp_dst) << 8 | nw_proto);
-    return hash ^ hash >> 32;
-}
-
 /* --- generic.c, upcall.c -----------------------------------------------------*/
 
 /* Longest packet that a dp_packet, which counts its allocation in 16 bits,

@@ -58,22 +58,6 @@ parse_packet(const struct port *port, struct vhost_packet *packet,
     }
 }
 
-/* The symmetric hash of a packet with 'key'. */
-static uint32_t
-key_hash(const struct flow_key *key, unsigned int blocks)
-{
-    const __u64 *w = key->words;
-
-    return blocks & FLOW_KEY_WIDE_L3
-           ? symmetric_hash(w[8] ^ w[9], w[10] ^ w[11], key->tp_src,
-                            key->tp_dst, key->nw_proto)
-           : key->nw_proto
-           ? symmetric_hash(key->nw_src, key->nw_dst, key->tp_src,
-                            key->tp_dst, key->nw_proto)
-           : symmetric_hash(w[1] & UINT64_C(0xffffffffffff),
-                            w[1] >> 48 | (w[2] & UINT32_MAX) << 16, 0, 0, 0);
-}
-
 /* Returns true if keys 'a' and 'b' of 'thread' are the same, and the headers
  * that they were made from in the same places. */
 static bool
@@ -122,7 +106,7 @@ parse(struct port *port, struct vhost_packet *packet,
         } else {
             __builtin_prefetch(microflow_line(thread->cache,
                                               thread->hashes[i]));
-            thread->packet_hashes[i] = key_hash(key, parsed->blocks);
+            thread->packet_hashes[i] = flow_key_hash(key, parsed->blocks);
             template->n_words = 0;
             ++*n_keys;
         }

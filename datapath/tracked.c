@@ -405,20 +405,6 @@ run(const struct program *program, struct port *in, struct group *group,
             }
             break;
 
-        case OP_OUTPUT:
-        case OP_LB_OUTPUT:
-        case OP_SAMPLE:
-        case OP_FILTERED:
-        case OP_SPOOFED:
-        case OP_METER:
-        case OP_DROP:
-        case OP_PUSH_VLAN:
-        case OP_POP_VLAN:
-        case OP_SET_ETH:
-        case OP_SET_IPV4:
-        case OP_SET_IPV6:
-        case OP_SET_PORTS:
-        case OP_SET_TUNNEL:
         default:
             for (unsigned int j = 0; j < group->n; j++) {
                 program_run_op(program, op, in, group->packets[j],
