@@ -74,11 +74,15 @@ tests_bench_vhost_gen_CFLAGS = $(BENCH_CFLAGS)
 tests_bench_vhost_yardstick_SOURCES = tests/bench/vhost-yardstick.c
 tests_bench_vhost_yardstick_CFLAGS = $(BENCH_CFLAGS)
 CLEANFILES += $(EXTRA_PROGRAMS)
-EXTRA_DIST += tests/bench/kernel tests/bench/ports tests/bench/softmac \
-	tests/bench/switch tests/bench/vhost
+EXTRA_DIST += tests/bench/kernel tests/bench/overload tests/bench/ports \
+	tests/bench/softmac tests/bench/switch tests/bench/vhost
 .PHONY: bench
 bench: all $(BENCH_TOOLS) tests/atlocal foreign/stamp tests/guest/initrd
 	$(srcdir)/tests/bench/switch $(BENCHFLAGS)
+
+.PHONY: bench-overload
+bench-overload: all $(BENCH_TOOLS) tests/atlocal foreign/stamp
+	$(srcdir)/tests/bench/overload $(BENCHFLAGS)
 
 .PHONY: bench-kernel
 bench-kernel: all foreign/stamp
