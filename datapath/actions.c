@@ -11,12 +11,15 @@
 #include <string.h>
 
 #include "csum.h"
+#include "datapath/addresses.h"
+#include "datapath/bond-map.h"
 #include "datapath/meter.h"
 #include "datapath/program.h"
 #include "dp-packet.h"
 #include "netlink.h"
 #include "odp-execute.h"
 #include "packets.h"
+#include "random.h"
 #include "unaligned.h"
 
 void
@@ -350,6 +353,9 @@ rewrite(struct vhost_packet *packet, const struct program_op *op)
     case OP_SPOOFED:
     case OP_METER:
     case OP_DROP:
+    case OP_HASH:
+    case OP_LB_OUTPUT:
+    case OP_SAMPLE:
     default:
         OVS_NOT_REACHED();
     }
@@ -367,6 +373,72 @@ output(struct port *in, odp_port_t number, struct vhost_packet packets[],
     }
     for (unsigned int i = 0; i < n; i++) {
         port_drop_packet(in, DROP_NO_PORT, &packets[i], thread);
+    }
+}
+
+/* Returns true if 'packet', from 'in', may leave by 'out' as it is: 'out' has no
+ * receive filter, and if it is an uplink, knows the source. */
+static bool
+may_leave(const struct port *in, const struct port *out,
+          const struct vhost_packet *packet)
+{
+    const struct eth_header *eth = (const struct eth_header *) packet->head;
+    const struct vlan_eth_header *vlan
+        = (const struct vlan_eth_header *) packet->head;
+    bool wait = false;
+
+    if (ovsrcu_get(struct rx_filter *, &out->rx_filter)) {
+        return false;
+    }
+    if (ovsrcu_get(struct uplink *, &out->uplink)) {
+        uint16_t vid = packet->head_len >= VLAN_ETH_HEADER_LEN
+                       && eth_type_vlan(eth->eth_type)
+                       ? vlan_tci_to_vid(vlan->veth_tci) : 0;
+        struct uplink_address *address
+            = uplink_use_now(out, eth->eth_src, vid, in, &wait);
+
+        if (address) {
+            uplink_address_unuse(address);
+        }
+    }
+    return !wait;
+}
+
+/* Sends 'packet' to the member of a bond that its hash chooses.  Unlike those of
+ * an output, the addresses that it needs are not known when a program is made,
+ * so the generic path takes over if they matter. */
+static void
+lb_output(const struct program *program, const struct program_op *op,
+          struct port *in, struct vhost_packet *packet,
+          const struct dp_packet *stand_in, struct dp_thread *thread)
+{
+    odp_port_t member;
+
+    if (!bond_map_select(in->dp, op->bond.id, packet->hash, packet->len,
+                         &member)) {
+        port_drop_packet(in, DROP_NO_PORT, packet, thread);
+        return;
+    }
+
+    const struct port *out = datapath_port(in->dp, member);
+    if (!out || may_leave(in, out, packet)) {
+        output(in, member, packet, 1, thread);
+    } else {
+        put_aside_for(in, packet, stand_in, program, op->bond.attr_ofs,
+                      NLA_ALIGN(NLA_HDRLEN + sizeof op->bond.id), thread);
+    }
+}
+
+/* Has the generic path do with a copy of 'packet' what 'op' samples it for, if
+ * it is its turn. */
+static void
+sample(const struct program *program, const struct program_op *op,
+       struct port *in, struct vhost_packet *packet,
+       const struct dp_packet *stand_in, struct dp_thread *thread)
+{
+    if (random_uint32() < op->sample.probability) {
+        put_aside_for(in, packet, stand_in, program, op->sample.ofs,
+                      op->sample.len, thread);
     }
 }
 
@@ -398,11 +470,16 @@ drop(const struct program *program, const struct program_op *op,
 }
 
 void
-program_run_op(const struct program_op *op, struct port *in,
-               struct vhost_packet *packet, struct dp_thread *thread)
+program_run_op(const struct program *program, const struct program_op *op,
+               struct port *in, struct vhost_packet *packet,
+               const struct dp_packet *stand_in, struct dp_thread *thread)
 {
     if (op->type == OP_OUTPUT) {
         output(in, op->port, packet, 1, thread);
+    } else if (op->type == OP_LB_OUTPUT) {
+        lb_output(program, op, in, packet, stand_in, thread);
+    } else if (op->type == OP_SAMPLE) {
+        sample(program, op, in, packet, stand_in, thread);
     } else if (op->type == OP_FILTERED) {
         count_filtered(op, in, packet, thread);
     } else if (op->type == OP_SPOOFED) {
@@ -429,6 +506,13 @@ run(const struct program *program, struct port *in,
         if (op->type == OP_OUTPUT) {
             output(in, op->port, packet, 1, thread);
             waiting = true;
+        } else if (op->type == OP_LB_OUTPUT) {
+            lb_output(program, op, in, packet, NULL, thread);
+            waiting = true;
+        } else if (op->type == OP_SAMPLE) {
+            sample(program, op, in, packet, NULL, thread);
+        } else if (op->type == OP_HASH) {
+            /* For those that look up again, in tracked.c. */
         } else if (op->type == OP_FILTERED) {
             count_filtered(op, in, packet, thread);
         } else if (op->type == OP_SPOOFED) {

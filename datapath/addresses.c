@@ -359,13 +359,15 @@ program_fits(const struct program *program, const struct flow_wildcards *wc)
 void
 flow_set_program(struct megaflow *flow, struct program *program)
 {
-    if (program_fits(program, &flow->info->match.wc)) {
+    struct megaflow_table *table = flow->table;
+    struct match match;
+
+    megaflow_get_match(flow, &match);
+    if (program_fits(program, &match.wc)) {
         megaflow_set_program(flow, program);
         return;
     }
 
-    struct megaflow_table *table = flow->table;
-    struct match match = flow->info->match;
     ovs_u128 ufid = flow->info->ufid;
 
     megaflow_remove(flow);
@@ -382,8 +384,10 @@ flow_remake(struct datapath *dp, struct megaflow *flow)
 {
     const struct program *program
         = ovsrcu_get_protected(struct program *, &flow->program);
+    struct match match;
 
-    flow_set_program(flow, flow_program_create(dp, &flow->info->match.flow,
+    megaflow_get_match(flow, &match);
+    flow_set_program(flow, flow_program_create(dp, &match.flow,
                                                program->actions,
                                                program->actions_len));
 }
@@ -414,9 +418,8 @@ port_addresses_changed(struct port *port)
 
     ovs_mutex_lock(&dp->flows.mutex);
     CMAP_FOR_EACH (flow, ufid_node, &dp->flows.by_ufid) {
-        const struct flow *key = &flow->info->match.flow;
-        bool from = key->in_port.odp_port == port->number
-                    && !key->recirc_id;
+        bool from = megaflow_in_port(flow) == port->number
+                    && !megaflow_recirc_id(flow);
 
         if (from || outputs_to(ovsrcu_get_protected(struct program *,
                                                     &flow->program), port)) {
@@ -437,11 +440,14 @@ port_gained_address(struct port *port, struct eth_addr addr)
     CMAP_FOR_EACH (flow, ufid_node, &dp->flows.by_ufid) {
         const struct program *program
             = ovsrcu_get_protected(struct program *, &flow->program);
-        const struct match *match = &flow->info->match;
+        struct match match;
 
-        if (program->filtered
-            && eth_addr_equal_except(addr, match->flow.dl_dst,
-                                     match->wc.masks.dl_dst)) {
+        if (!program->filtered) {
+            continue;
+        }
+        megaflow_get_match(flow, &match);
+        if (eth_addr_equal_except(addr, match.flow.dl_dst,
+                                  match.wc.masks.dl_dst)) {
             flow_remake(dp, flow);
         }
     }

@@ -76,6 +76,8 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/thread.c \
 	datapath/tracked.c \
 	datapath/transmit.c \
+	datapath/tunnel-device.c \
+	datapath/tunnel-device.h \
 	datapath/tunnel-header.c \
 	datapath/tunnel-header.h \
 	datapath/tunnel-native.c \
@@ -95,10 +97,11 @@ DATAPATH_LDADD = datapath/libdatapath.a $(VHOST_LDADD) $(XDP_LIBS)
 # The kernel engine's programs, in a header that the daemon includes.  They use
 # nothing that differs between kernels: neither BTF nor a kernel's own headers
 # are needed.
-EXTRA_DIST += datapath/kernel/fastpath.bpf.c
+EXTRA_DIST += datapath/kernel/fastpath.bpf.c datapath/kernel/rewrite.bpf.h
 BPF_OBJECT = datapath/kernel/fastpath.bpf.o
 BPF_SKELETON = datapath/kernel/fastpath.skel.h
 $(BPF_OBJECT): $(srcdir)/datapath/kernel/fastpath.bpf.c \
+		$(srcdir)/datapath/kernel/rewrite.bpf.h \
 		$(srcdir)/datapath/kernel/maps.h $(srcdir)/datapath/flow-key.h
 	$(AM_V_GEN)$(MKDIR_P) datapath/kernel && \
 	$(BPF_CLANG) -target bpf -mcpu=v3 -O2 -g -std=gnu11 -Wall -Wextra \

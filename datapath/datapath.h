@@ -17,6 +17,7 @@
 #include "openvswitch/types.h"
 
 struct netdev;
+struct smap;
 
 /* Registers the netdev providers, which start nothing.  Call once, before the
  * first netdev is opened and before the options that replace them by dummies
@@ -54,6 +55,11 @@ void datapath_exit(void);
 /* Says that the statistics of many ports are going to be asked for, one after
  * the other, within a second: that costs less if it is known.  Main thread. */
 void datapath_prepare_stats(void);
+
+/* Adds to 'status' whether the kernel forwards for the port of 'netdev', if
+ * that is a tunnel, or why not.  (Other devices say so themselves.)  Main
+ * thread. */
+void datapath_get_tunnel_status(const struct netdev *, struct smap *status);
 
 /* --- Addresses behind ports ------------------------------------------------ */
 

@@ -138,16 +138,17 @@ flow_to_dpif(const struct megaflow *flow, struct ofpbuf *key,
 {
     memset(out, 0, sizeof *out);
     if (!terse) {
-        const struct match *match = &flow->info->match;
+        struct match match;
         const struct program *program = ovsrcu_get(struct program *,
                                                    &flow->program);
         struct odp_flow_key_parms parms = {
-            .flow = &match->flow,
-            .mask = &match->wc.masks,
+            .flow = &match.flow,
+            .mask = &match.wc.masks,
             .support = support,
         };
         size_t ofs = key->size;
 
+        megaflow_get_match(flow, &match);
         out->key = ofpbuf_tail(key);
         odp_flow_key_from_flow(&parms, key);
         out->key_len = key->size - ofs;
@@ -279,6 +280,8 @@ flow_modify(struct megaflow *flow, const struct dpif_flow_put *put,
             struct program *program)
     OVS_REQUIRES(flow->table->mutex)
 {
+    struct match match;
+
     if (!(put->flags & DPIF_FP_MODIFY)) {
         program_destroy(program);
         return put->flags & DPIF_FP_CREATE ? EEXIST : EINVAL;
@@ -286,7 +289,8 @@ flow_modify(struct megaflow *flow, const struct dpif_flow_put *put,
     if (put->stats) {
         megaflow_get_stats(flow, put->stats);
     }
-    dpif_flow_log_change(&flow->info->match, &flow->info->ufid,
+    megaflow_get_match(flow, &match);
+    dpif_flow_log_change(&match, &flow->info->ufid,
                          ovsrcu_get_protected(struct program *,
                                               &flow->program),
                          put->actions, put->actions_len);

@@ -455,6 +455,56 @@ flow_key_parse(const __u8 *head, __u32 head_len, __u32 len,
     }
 }
 
+/* A mixing step: the product of two 64-bit words folded to 64 bits. */
+static inline __u64
+flow_key_mix(__u64 a, __u64 b)
+{
+    a ^= 0x9e3779b97f4a7c15ULL;
+    b ^= 0xe7037ed1a0b428dbULL;
+#ifdef __BPF__
+    __u64 low = (a & 0xffffffff) * (b & 0xffffffff);
+    __u64 mid1 = (a & 0xffffffff) * (b >> 32);
+    __u64 mid2 = (a >> 32) * (b & 0xffffffff);
+    __u64 mid = (low >> 32) + (mid1 & 0xffffffff) + (mid2 & 0xffffffff);
+
+    return a * b ^ ((a >> 32) * (b >> 32) + (mid1 >> 32) + (mid2 >> 32)
+                    + (mid >> 32));
+#else
+    __uint128_t product = (__uint128_t) a * b;
+
+    return product ^ (product >> 64);
+#endif
+}
+
+/* A hash that is the same in both directions of a connection, from its
+ * addresses (folded to 64 bits each), ports and protocol. */
+static inline __u32
+flow_key_symmetric_hash(__u64 src, __u64 dst, __u16 tp_src, __u16 tp_dst,
+                        __u8 nw_proto)
+{
+    __u64 hash = flow_key_mix(src ^ dst, src + dst);
+
+    hash = flow_key_mix(hash, (__u64) (tp_src ^ tp_dst) << 8 | nw_proto);
+    return hash ^ hash >> 32;
+}
+
+/* That of a packet with 'key', which has 'blocks'. */
+static inline __u32
+flow_key_hash(const struct flow_key *key, unsigned int blocks)
+{
+    const __u64 *w = key->words;
+
+    return blocks & FLOW_KEY_WIDE_L3
+           ? flow_key_symmetric_hash(w[8] ^ w[9], w[10] ^ w[11], key->tp_src,
+                                     key->tp_dst, key->nw_proto)
+           : key->nw_proto
+           ? flow_key_symmetric_hash(key->nw_src, key->nw_dst, key->tp_src,
+                                     key->tp_dst, key->nw_proto)
+           : flow_key_symmetric_hash(w[1] & 0xffffffffffffULL,
+                                     w[1] >> 48 | (w[2] & 0xffffffff) << 16,
+                                     0, 0, 0);
+}
+
 #undef FLOW_KEY_HAVE
 #undef FLOW_KEY_READ
 

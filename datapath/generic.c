@@ -1,7 +1,7 @@
 /* The generic path: packets as a whole, on libopenvswitch's code.
  *
  * What the fast path can't do (connection tracking, tunnels, recirculation,
- * MPLS, sampling, ...) is done on a dp_packet, a private copy of the packet,
+ * MPLS, ...) is done on a dp_packet, a private copy of the packet,
  * by odp_execute_actions().  It calls back here for what only a datapath can
  * do: output, recirculation, tunnel push and pop, connection tracking, meters
  * and upcalls.
@@ -630,7 +630,7 @@ ensure_hash(struct dp_packet *packet, const struct flow *flow)
 
 void
 generic_run(struct datapath *dp, struct dp_packet *packet,
-            const struct program *program, size_t ofs,
+            const struct program *program, size_t ofs, size_t len,
             struct dp_thread *thread)
 {
     struct dp_packet_batch batch;
@@ -642,8 +642,7 @@ generic_run(struct datapath *dp, struct dp_packet *packet,
     dp_packet_batch_init_packet(&batch, packet);
     generic_execute(dp, &batch, true, &flow,
                     (const struct nlattr *) ((const char *) program->actions
-                                             + ofs),
-                    program->actions_len - ofs, thread);
+                                             + ofs), len, thread);
 }
 
 void

@@ -66,37 +66,36 @@ slot_alloc(void)
         free_slots = reserve(MEGAFLOW_MAX * sizeof *free_slots);
         retired_stats = reserve(MEGAFLOW_MAX * sizeof *retired_stats);
     }
-    uint32_t index = UINT32_MAX;
     if (n_free_slots) {
-        index = free_slots[--n_free_slots];
+        flow = &slots[free_slots[--n_free_slots]];
     } else if (n_slots < MEGAFLOW_MAX) {
-        index = n_slots++;
-        slots[index].key.in_port = MEGAFLOW_DEAD;
-        slots[index].index = index;
-    }
-    if (index != UINT32_MAX) {
-        struct stats_array *array;
-
-        flow = &slots[index];
-        LIST_FOR_EACH (array, node, &stats_arrays) {
-            memset(&array->stats[index], 0, sizeof array->stats[index]);
-        }
-        memset(&retired_stats[index], 0, sizeof retired_stats[index]);
+        flow = &slots[n_slots];
+        flow->key.in_port = MEGAFLOW_DEAD;
+        flow->index = n_slots++;
     }
     ovs_mutex_unlock(&slot_mutex);
     return flow;
 }
 
-/* Called after a grace period. */
+/* Called after a grace period: nobody counts for 'flow' any more. */
 static void
 slot_free(struct megaflow *flow)
 {
+    uint32_t index = flow->index;
+    struct stats_array *array;
+
+    free(flow->info->flow);
+    free(flow->info->mask);
     free(flow->info);
     flow->info = NULL;
     program_destroy(ovsrcu_get_protected(struct program *, &flow->program));
 
     ovs_mutex_lock(&slot_mutex);
-    free_slots[n_free_slots++] = flow->index;
+    LIST_FOR_EACH (array, node, &stats_arrays) {
+        memset(&array->stats[index], 0, sizeof array->stats[index]);
+    }
+    memset(&retired_stats[index], 0, sizeof retired_stats[index]);
+    free_slots[n_free_slots++] = index;
     ovs_mutex_unlock(&slot_mutex);
 }
 
@@ -355,6 +354,27 @@ megaflow_lookup_wide(struct megaflow_table *table, const struct flow *flow_)
     return rule ? CONTAINER_OF(rule, struct wide_rule, cls_rule)->flow : NULL;
 }
 
+void
+megaflow_get_match(const struct megaflow *flow, struct match *match)
+{
+    miniflow_expand(flow->info->flow, &match->flow);
+    minimask_expand(flow->info->mask, &match->wc);
+    memset(&match->tun_md, 0, sizeof match->tun_md);
+}
+
+odp_port_t
+megaflow_in_port(const struct megaflow *flow)
+{
+    return u32_to_odp(MINIFLOW_GET_U32(flow->info->flow,
+                                       in_port.odp_port));
+}
+
+uint32_t
+megaflow_recirc_id(const struct megaflow *flow)
+{
+    return MINIFLOW_GET_U32(flow->info->flow, recirc_id);
+}
+
 static uint32_t
 ufid_hash(const ovs_u128 *ufid)
 {
@@ -399,7 +419,8 @@ flow_create(struct megaflow_table *table, const struct match *match,
     if (flow) {
         flow->info = xmalloc(sizeof *flow->info);
         flow->info->ufid = *ufid;
-        flow->info->match = *match;
+        flow->info->flow = miniflow_create(&match->flow);
+        flow->info->mask = minimask_create(&match->wc);
         flow->info->kernel_entry = MEGAFLOW_NO_ENTRY;
         flow->info->kernel_wanted = false;
         flow->info->kernel_gone = false;
@@ -529,9 +550,11 @@ megaflow_remove(struct megaflow *flow)
             ovsrcu_postpone(subtable_free_later, subtable);
         }
     } else {
+        struct match match;
+        megaflow_get_match(flow, &match);
         const struct cls_rule *found
-            = classifier_find_match_exactly(&table->wide, &flow->info->match,
-                                            0, OVS_VERSION_MIN);
+            = classifier_find_match_exactly(&table->wide, &match, 0,
+                                            OVS_VERSION_MIN);
         struct wide_rule *rule = CONTAINER_OF(found, struct wide_rule,
                                               cls_rule);
         classifier_remove_assert(&table->wide, &rule->cls_rule);

@@ -45,10 +45,12 @@ struct program;
 #define MEGAFLOW_DEAD 0xfffffffe    /* in_port of a flow that matches none. */
 #define MEGAFLOW_NO_ENTRY UINT32_MAX /* In the kernel engine. */
 
-/* What only libofproto asks for. */
+/* What only libofproto asks for.  The match is kept packed, as nonzero words:
+ * most of a new flow's cost is memory that nobody has in a cache. */
 struct megaflow_info {
     ovs_u128 ufid;
-    struct match match;             /* As put, in_port exact. */
+    struct miniflow *flow;          /* As put... */
+    struct minimask *mask;          /* ...with the mask: in_port exact. */
 
     /* kernel/'s.  The mutex of its flows. */
     uint32_t kernel_entry;          /* MEGAFLOW_NO_ENTRY if it has none. */
@@ -102,6 +104,14 @@ struct megaflow *megaflow_lookup(struct megaflow_table *, struct flow_key *key,
 /* The wide flow that matches 'flow', or NULL. */
 struct megaflow *megaflow_lookup_wide(struct megaflow_table *,
                                       const struct flow *);
+
+/* Stores in '*match' what 'flow' was put with.  RCU. */
+void megaflow_get_match(const struct megaflow *flow, struct match *match);
+
+/* The datapath port that packets of 'flow' come from, and their recirculation
+ * ID.  RCU. */
+odp_port_t megaflow_in_port(const struct megaflow *);
+uint32_t megaflow_recirc_id(const struct megaflow *);
 
 /* Returns true if 'table' has wide flows. */
 static inline bool
@@ -176,15 +186,6 @@ void megaflow_add_stats(const struct megaflow *flow,
 void megaflow_get_stats(const struct megaflow *, struct dpif_flow_stats *);
 
 /* --- Matching, on the hot path ------------------------------------------- */
-
-/* A mixing step: the product of two 64-bit words folded to 64 bits. */
-static inline uint64_t
-flow_key_mix(uint64_t a, uint64_t b)
-{
-    __uint128_t product = (__uint128_t) (a ^ 0x9e3779b97f4a7c15)
-                          * (b ^ 0xe7037ed1a0b428db);
-    return product ^ (product >> 64);
-}
 
 static inline bool
 megaflow_block_matches(const __u64 *key, const __u64 *mask,

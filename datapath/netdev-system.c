@@ -240,7 +240,8 @@ netdev_system_get_status(const struct netdev *netdev, struct smap *status)
 {
     int error = netdev_linux_class.get_status(netdev, status);
 
-    kernel_device_get_status(netdev_get_ifindex(netdev), status);
+    kernel_device_get_status(netdev_get_name(netdev),
+                             netdev_get_ifindex(netdev), status);
     return error;
 }
 
@@ -253,6 +254,9 @@ system_get_status(const struct netdev *netdev_, struct smap *map)
     ovs_mutex_lock(&netdev->up.mutex);
     if (netdev->xdp_status) {
         smap_add(map, "xdp", netdev->xdp_status);
+    }
+    if (netdev->options.n_rxq > 1) {
+        smap_replace(map, "kernel_engine", "off: options:n_rxq");
     }
     ovs_mutex_unlock(&netdev->up.mutex);
     return error;

@@ -32,6 +32,13 @@
  * `echo ff > /sys/class/net/DEVICE/queues/rx-0/rps_cpus' (four runs of iperf3
  * each: 1 to 637 retransmits without, 0 to 5 with).
  *
+ * A packet for a guest is looked up here although the filter on the socket has
+ * looked for it in the kernel already.  That is 1.5 % of the thread's time with
+ * packets of 60 bytes, 26,000 a second (`perf record' of a veth's datagrams to
+ * a guest that counts them; recvmsg() 34 %, of which copying 4 %, waiting 27 %,
+ * the copy into the guest 3 %): less than a decision that comes with each packet
+ * would cost.  A copy less would need to know the guest before recvmsg().
+ *
  * What the kernel engine forwards doesn't come here: its filter on the socket
  * sees to that.  That is for devices with one socket (options:n_rxq): who has
  * several wants the threads.

@@ -6,9 +6,11 @@
  * ones for GRE and ERSPAN.  So the port works wherever the daemon does, in a
  * container, and with a kernel that knows nothing of the tunnel; and the
  * kernel, which has somebody to give the packets to, doesn't tell the peer
- * that there is nobody.  The kernel's own tunnel devices were the alternative:
- * they pass TCP segmentation on to hardware that can cut inside of a tunnel,
- * but only a BPF program can tell them where a packet is to go.
+ * that there is nobody.
+ *
+ * The kernel engine needs a device of the kernel's own in their place, where
+ * there is one: that is tunnel-device.c's.  Then packets come by it, and those
+ * that the daemon sends go by sockets all the same.
  *
  * One socket for each version of IP receives; tunnel-send.c sends.  The kernel
  * hands over UDP packets of one size and flow as one (UDP_GRO), and
@@ -17,6 +19,7 @@
 #include "datapath/port.h"
 
 #include <errno.h>
+#include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
 #include <poll.h>
@@ -25,8 +28,11 @@
 #include <unistd.h>
 
 #include "datapath/coalesce.h"
+#include "datapath/datapath.h"
 #include "datapath/kernel-io.h"
+#include "datapath/kernel/kernel.h"
 #include "datapath/private.h"
+#include "datapath/tunnel-device.h"
 #include "datapath/tunnel-header.h"
 #include "datapath/tunnel-send.h"
 #include "netdev.h"
@@ -63,8 +69,9 @@ struct port_tunnel {
     struct tunnel_format format;
     ovs_be16 udp_port;              /* 0 for GRE. */
     atomic_uint32_t seq;            /* Last sequence number sent. */
+    struct tunnel_device *device;   /* What receives, or NULL... */
     unsigned int n_sockets;
-    struct tunnel_socket sockets[2];
+    struct tunnel_socket sockets[2]; /* ...and these do. */
 };
 
 /* --- Receiving ----------------------------------------------------------- */
@@ -424,6 +431,37 @@ close_sockets(struct port_tunnel *pt)
     }
 }
 
+/* Opens what receives if there is no device. */
+static int
+open_sockets(struct port *port, struct port_tunnel *pt, char **errp)
+{
+    for (int ipv6 = 0; ipv6 <= 1; ipv6++) {
+        struct tunnel_socket *s = &pt->sockets[pt->n_sockets];
+        int fd = open_socket(pt->udp_port, ipv6);
+
+        if (fd == -EAFNOSUPPORT && ipv6) {
+            break;              /* A host without IPv6. */
+        } else if (fd < 0) {
+            *errp = open_error(port, pt, -fd);
+            close_sockets(pt);
+            return -fd;
+        }
+        *s = (struct tunnel_socket) {
+            .source = {
+                .ops = &tunnel_socket_ops,
+                .fd = fd,
+                .numa_node = -1,
+                .name = port->name,
+            },
+            .owner = pt,
+            .fd = fd,
+            .ipv6 = ipv6,
+        };
+        pt->n_sockets++;
+    }
+    return 0;
+}
+
 static int
 port_tunnel_open(struct port *port, char **errp)
 {
@@ -439,30 +477,11 @@ port_tunnel_open(struct port *port, char **errp)
         return EOPNOTSUPP;
     }
     pt->udp_port = pt->format.udp ? config->dst_port : 0;
-    for (int ipv6 = 0; ipv6 <= 1; ipv6++) {
-        struct tunnel_socket *s = &pt->sockets[pt->n_sockets];
-        int fd = open_socket(pt->udp_port, ipv6);
-
-        if (fd == -EAFNOSUPPORT && ipv6) {
-            break;              /* A host without IPv6. */
-        } else if (fd < 0) {
-            *errp = open_error(port, pt, -fd);
-            close_sockets(pt);
-            free(pt);
-            return -fd;
-        }
-        *s = (struct tunnel_socket) {
-            .source = {
-                .ops = &tunnel_socket_ops,
-                .fd = fd,
-                .numa_node = -1,
-                .name = port->name,
-            },
-            .owner = pt,
-            .fd = fd,
-            .ipv6 = ipv6,
-        };
-        pt->n_sockets++;
+    pt->device = tunnel_device_open(port, &pt->format, pt->udp_port);
+    int error = pt->device ? 0 : open_sockets(port, pt, errp);
+    if (error) {
+        free(pt);
+        return error;
     }
     port->priv = pt;
     port->offloads = kernel_offloads();
@@ -481,7 +500,22 @@ port_tunnel_close(struct port *port)
         vhost_pool_remove(datapath_pool(), &pt->sockets[i].source);
     }
     close_sockets(pt);
+    if (pt->device) {
+        tunnel_device_close(pt->device, !port->deleted);
+    }
     free(pt);
+}
+
+void
+datapath_get_tunnel_status(const struct netdev *netdev, struct smap *status)
+{
+    if (netdev_get_tunnel_config(netdev)) {
+        char buf[NETDEV_VPORT_NAME_BUFSIZE];
+        const char *name = netdev_vport_get_dpif_port(netdev, buf,
+                                                      sizeof buf);
+
+        kernel_device_get_status(name, if_nametoindex(name), status);
+    }
 }
 
 const struct port_class port_tunnel_class = {

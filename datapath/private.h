@@ -189,7 +189,8 @@ struct deferred {
     struct datapath *dp;
     const struct program *program;  /* What to run, NULL if it found no
                                      * flow... */
-    size_t ofs;                     /* ...from this byte of its actions on. */
+    size_t ofs, len;                /* ...of its actions: 'len' bytes from
+                                     * byte 'ofs' on. */
 };
 
 /* What is known of a packet besides itself: vhost_packet.user points to it, if
@@ -256,8 +257,8 @@ struct dp_thread {
 
     long long int now;              /* time_msec() as of this batch. */
     long long int upcall_credit;    /* Time that it may spend in upcalls, us. */
-    long long int upcall_last;      /* time_usec() when that was updated. */
-    long long int upcall_looked;    /* time_usec() when it was last found... */
+    long long int upcall_last;      /* vhost_now_us() when that was updated. */
+    long long int upcall_looked;    /* vhost_now_us() when it was last found... */
     bool upcall_spare;              /* ...that nobody else wants its time. */
     bool upcall_serving;            /* It is making queued upcalls. */
     unsigned int recirc_depth;
@@ -313,10 +314,12 @@ void program_run(const struct program *, struct port *in,
 /* Makes 'dst' a packet with a head of its own and the payload of 'src'. */
 void packet_clone_init(struct packet_clone *dst, const struct vhost_packet *src);
 
-/* Runs one operation, none of tracked.c's, on 'packet', which must not be
- * waiting for output if that changes it. */
-void program_run_op(const struct program_op *, struct port *in,
-                    struct vhost_packet *, struct dp_thread *);
+/* Runs 'op' of 'program', none of tracked.c's, on 'packet', which must not be
+ * waiting for output if that changes it.  'stand_in' is NULL or what is known of
+ * the packet besides. */
+void program_run_op(const struct program *, const struct program_op *op,
+                    struct port *in, struct vhost_packet *,
+                    const struct dp_packet *stand_in, struct dp_thread *);
 
 /* Runs 'program', which tracks, on the 'n' 'packets', as program_run() does.
  * 'which' has the numbers of their keys in thread->keys. */
@@ -344,6 +347,11 @@ void tracked_track(struct dp_packet *stand_in, struct vhost_packet *,
 void put_aside(struct port *in, struct vhost_packet *,
                const struct dp_packet *stand_in, const struct program *,
                struct dp_thread *);
+
+/* The same for 'len' bytes of the actions of 'program', from byte 'ofs' on. */
+void put_aside_for(struct port *in, struct vhost_packet *,
+                   const struct dp_packet *stand_in, const struct program *,
+                   size_t ofs, size_t len, struct dp_thread *);
 
 /* Looks up 'key' where the microflow cache didn't help. */
 struct megaflow *look_up_slow(struct datapath *, struct flow_key *key,
@@ -444,18 +452,6 @@ offload_fits(const struct vhost_packet *packet, uint64_t offloads)
 
 /* --- Hashes of flows --------------------------------------------------------*/
 
-/* A hash that is the same in both directions of a connection, from its
- * addresses (folded to 64 bits each), ports and protocol. */
-static inline uint32_t
-symmetric_hash(uint64_t src, uint64_t dst, uint16_t tp_src, uint16_t tp_dst,
-               uint8_t nw_proto)
-{
-    uint64_t hash = flow_key_mix(src ^ dst, src + dst);
-
-    hash = flow_key_mix(hash, (uint64_t) (tp_src ^ tp_dst) << 8 | nw_proto);
-    return hash ^ hash >> 32;
-}
-
 /* --- generic.c, upcall.c -----------------------------------------------------*/
 
 /* Longest packet that a dp_packet, which counts its allocation in 16 bits,
@@ -489,10 +485,11 @@ void generic_note_drop(struct datapath *, const struct dp_packet *packet,
 void generic_receive(struct datapath *, struct dp_packet *packet,
                      struct dp_thread *);
 
-/* Runs the actions of 'program' from byte 'ofs' on on 'packet', which it takes
- * over. */
+/* Runs the 'len' bytes of the actions of 'program' from byte 'ofs' on on
+ * 'packet', which it takes over. */
 void generic_run(struct datapath *, struct dp_packet *packet,
-                 const struct program *, size_t ofs, struct dp_thread *);
+                 const struct program *, size_t ofs, size_t len,
+                 struct dp_thread *);
 
 /* Runs Netlink 'actions' on 'packets', which it takes over if 'steal'.  'flow'
  * is what the first of them looks like. */

@@ -39,6 +39,13 @@ compile_tunnel(struct program *program, struct program_op *op,
     return true;
 }
 
+/* Where 'p', a place in the list of actions that 'program' has, is in it. */
+static uint32_t
+action_ofs(const struct program *program, const void *p)
+{
+    return (const char *) p - (const char *) program->actions;
+}
+
 /* Stores in 'op' of 'program' the rewriting of one header, given as a nested
  * OVS_KEY_ATTR_* attribute 'a' that holds a value and, if 'masked', a mask
  * behind it.  Returns false if the fast path can't do it. */
@@ -100,8 +107,28 @@ compile_set(struct program *program, struct program_op *op,
 #undef COMPILE_SET
 }
 
-/* Compiles action 'a' into 'op' of 'program'.  Returns false if the fast path can't do
- * it. */
+/* Compiles "sample" with attribute 'a' into 'op' of 'program'. */
+static bool
+compile_sample(const struct program *program, struct program_op *op,
+               const struct nlattr *a)
+{
+    const struct nlattr *probability
+        = nl_attr_find_nested(a, OVS_SAMPLE_ATTR_PROBABILITY);
+    const struct nlattr *actions
+        = nl_attr_find_nested(a, OVS_SAMPLE_ATTR_ACTIONS);
+
+    if (!probability || !actions) {
+        return false;
+    }
+    op->type = OP_SAMPLE;
+    op->sample.probability = nl_attr_get_u32(probability);
+    op->sample.ofs = action_ofs(program, nl_attr_get(actions));
+    op->sample.len = nl_attr_get_size(actions);
+    return true;
+}
+
+/* Compiles action 'a', one of the list that 'program' has, into 'op'.  Returns
+ * false if the fast path can't do it. */
 static bool
 compile_action(struct program *program, struct program_op *op,
                const struct nlattr *a)
@@ -128,6 +155,7 @@ compile_action(struct program *program, struct program_op *op,
     case OVS_ACTION_ATTR_CT:
         /* A helper wants to see payloads. */
         op->type = OP_CT;
+        op->attr_ofs = action_ofs(program, a);
         return !nl_attr_find_nested(a, OVS_CT_ATTR_HELPER);
 
     case OVS_ACTION_ATTR_CT_CLEAR:
@@ -146,7 +174,25 @@ compile_action(struct program *program, struct program_op *op,
 
     case OVS_ACTION_ATTR_DROP:
         op->type = OP_DROP;
+        op->attr_ofs = action_ofs(program, a);
         return !program->n_ops;
+
+    case OVS_ACTION_ATTR_HASH: {
+        const struct ovs_action_hash *hash = nl_attr_get(a);
+
+        op->type = OP_HASH;
+        op->hash_basis = hash->hash_basis;
+        return hash->hash_alg == OVS_HASH_ALG_L4;
+    }
+
+    case OVS_ACTION_ATTR_LB_OUTPUT:
+        op->type = OP_LB_OUTPUT;
+        op->bond.id = nl_attr_get_u32(a);
+        op->bond.attr_ofs = action_ofs(program, a);
+        return true;
+
+    case OVS_ACTION_ATTR_SAMPLE:
+        return compile_sample(program, op, a);
 
     case OVS_ACTION_ATTR_SET:
         return compile_set(program, op, nl_attr_get(a), false);
@@ -176,13 +222,18 @@ check_tracking(struct program *program)
     bool waiting = false;
 
     for (unsigned int i = 0; i < program->n_ops; i++) {
-        program->tracks |= op_tracks(program->ops[i].type);
+        enum program_op_type type = program->ops[i].type;
+
+        program->tracks |= op_tracks(type);
+        program->has_ct |= type == OP_CT || type == OP_CT_CLEAR;
     }
     for (unsigned int i = 0; program->tracks && i < program->n_ops; i++) {
         enum program_op_type type = program->ops[i].type;
 
-        if (type == OP_OUTPUT) {
+        if (type == OP_OUTPUT || type == OP_LB_OUTPUT) {
             waiting = true;
+        } else if (type == OP_HASH || type == OP_SAMPLE) {
+            /* They change nothing. */
         } else if (waiting || type == OP_METER
                    || (type == OP_RECIRC && i + 1 < program->n_ops)) {
             return false;
@@ -212,15 +263,10 @@ program_create(const struct nlattr *actions, size_t actions_len)
                                       + (n + 1) * sizeof *program->ops);
     program->actions = xmemdup(actions, actions_len);
     program->actions_len = actions_len;
-    NL_ATTR_FOR_EACH_UNSAFE (a, left, actions, actions_len) {
-        struct program_op *op = &program->ops[program->n_ops];
-
-        if (!compile_action(program, op, a)) {
+    NL_ATTR_FOR_EACH_UNSAFE (a, left, program->actions, actions_len) {
+        if (!compile_action(program, &program->ops[program->n_ops], a)) {
             program->generic = true;
             break;
-        }
-        if (op->type == OP_CT || op->type == OP_DROP) {
-            op->attr_ofs = (const char *) a - (const char *) actions;
         }
         program->n_ops++;
     }

@@ -36,6 +36,9 @@ enum program_op_type {
     OP_RECIRC,                  /* Look up again with 'recirc_id'. */
     OP_SPOOFED,                 /* Count: the source is not the port's. */
     OP_METER,                   /* Go on if meter 'meter_id' allows. */
+    OP_HASH,                    /* What follows may look at a hash. */
+    OP_LB_OUTPUT,               /* Send to a member of 'bond'. */
+    OP_SAMPLE,                  /* Now and then do what 'sample' says. */
     OP_DROP,                    /* Count, by the reason that the action at
                                  * 'attr_ofs' gives: nothing else comes. */
 };
@@ -67,6 +70,15 @@ struct program_op {
         uint32_t attr_ofs;
         uint32_t recirc_id;
         uint32_t meter_id;
+        uint32_t hash_basis;
+        struct {
+            uint32_t id;
+            uint32_t attr_ofs;  /* Of the action, in the list. */
+        } bond;
+        struct {
+            uint32_t probability; /* Of UINT32_MAX. */
+            uint32_t ofs, len;  /* The actions, in the list. */
+        } sample;
         bool alone;             /* OP_FILTERED: there is nothing else. */
     };
 };
@@ -86,7 +98,8 @@ struct program {
     struct program_tunnel *tunnels; /* Of OP_SET_TUNNEL; a list. */
 
     bool tracks;                /* It has OP_CT, OP_CT_CLEAR or OP_RECIRC: see
-                                 * tracked.c. */
+                                 * tracked.c... */
+    bool has_ct;                /* ...and not only the last. */
     unsigned int n_ops;         /* 0 and not generic: drop. */
     struct program_op ops[];
 };

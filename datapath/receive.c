@@ -58,22 +58,6 @@ parse_packet(const struct port *port, struct vhost_packet *packet,
     }
 }
 
-/* The symmetric hash of a packet with 'key'. */
-static uint32_t
-key_hash(const struct flow_key *key, unsigned int blocks)
-{
-    const __u64 *w = key->words;
-
-    return blocks & FLOW_KEY_WIDE_L3
-           ? symmetric_hash(w[8] ^ w[9], w[10] ^ w[11], key->tp_src,
-                            key->tp_dst, key->nw_proto)
-           : key->nw_proto
-           ? symmetric_hash(key->nw_src, key->nw_dst, key->tp_src,
-                            key->tp_dst, key->nw_proto)
-           : symmetric_hash(w[1] & UINT64_C(0xffffffffffff),
-                            w[1] >> 48 | (w[2] & UINT32_MAX) << 16, 0, 0, 0);
-}
-
 /* Returns true if keys 'a' and 'b' of 'thread' are the same, and the headers
  * that they were made from in the same places. */
 static bool
@@ -122,7 +106,7 @@ parse(struct port *port, struct vhost_packet *packet,
         } else {
             __builtin_prefetch(microflow_line(thread->cache,
                                               thread->hashes[i]));
-            thread->packet_hashes[i] = key_hash(key, parsed->blocks);
+            thread->packet_hashes[i] = flow_key_hash(key, parsed->blocks);
             template->n_words = 0;
             ++*n_keys;
         }
@@ -135,6 +119,7 @@ struct put_aside_aux {
     struct port *port;
     const struct dp_packet *stand_in;
     const struct program *program;
+    size_t ofs, len;
     struct dp_thread *thread;
 };
 
@@ -154,6 +139,7 @@ put_aside__(struct vhost_packet *packet, void *aux_)
     }
     aux->thread->deferred[aux->thread->n_deferred++] = (struct deferred) {
         .packet = copy, .dp = aux->port->dp, .program = aux->program,
+        .ofs = aux->ofs, .len = aux->len,
     };
 }
 
@@ -173,7 +159,16 @@ put_aside(struct port *port, struct vhost_packet *packet,
           const struct dp_packet *stand_in, const struct program *program,
           struct dp_thread *thread)
 {
-    struct put_aside_aux aux = { port, stand_in, program, thread };
+    put_aside_for(port, packet, stand_in, program, 0,
+                  program ? program->actions_len : 0, thread);
+}
+
+void
+put_aside_for(struct port *port, struct vhost_packet *packet,
+              const struct dp_packet *stand_in, const struct program *program,
+              size_t ofs, size_t len, struct dp_thread *thread)
+{
+    struct put_aside_aux aux = { port, stand_in, program, ofs, len, thread };
 
     if (!program && !stand_in
         && !port_allows_source(port, source_address(packet))) {
@@ -348,7 +343,8 @@ receive_deferred(struct dp_thread *thread)
         struct deferred *d = &thread->deferred[i];
 
         if (d->program) {
-            generic_run(d->dp, d->packet, d->program, d->ofs, thread);
+            generic_run(d->dp, d->packet, d->program, d->ofs, d->len,
+                        thread);
         } else {
             generic_receive(d->dp, d->packet, thread);
         }

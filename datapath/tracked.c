@@ -17,6 +17,11 @@
  * happens within a batch, so that the payload is still copied once, from
  * guest to guest.
  *
+ * Packets that recirculate without having been tracked, with a hash of theirs in
+ * the key to choose a link of a bond or a bucket of a group, may be of any
+ * kind: their stand-ins are not for the tracker, and go the generic way should
+ * they come to a program that tracks after all.
+ *
  * Packets of a batch that belong to one flow go through their program as a
  * group, operation by operation. */
 #include <config.h>
@@ -31,12 +36,14 @@
 #include "datapath/kernel/kernel.h"
 #include "datapath/program.h"
 #include "dp-packet.h"
+#include "hash.h"
 #include "packets.h"
 #include "unaligned.h"
 
 /* Packets of one flow, and their stand-ins. */
 struct group {
     unsigned int n;
+    bool for_tracker;               /* The tracker may see the stand-ins. */
     struct vhost_packet *packets[VHOST_BATCH];
     struct dp_packet *stand_ins[VHOST_BATCH];
 };
@@ -121,6 +128,18 @@ update_stand_in(struct dp_packet *stand_in, const struct vhost_packet *packet)
     stand_in->l4_ofs = packet->l4_ofs;
 }
 
+/* Makes 'stand_in' that of 'packet', which 'in' received, for who wants to know
+ * nothing but what it carries. */
+static void
+init_stand_in(struct dp_packet *stand_in, const struct vhost_packet *packet,
+              const struct port *in)
+{
+    dp_packet_use_const(stand_in, packet->head, packet->len);
+    update_stand_in(stand_in, packet);
+    stand_in->packet_type = htonl(PT_ETH);
+    pkt_metadata_init(&stand_in->md, in->number);
+}
+
 /* The length of the IP packet at 'nh'. */
 static size_t
 ip_length(const uint8_t *nh)
@@ -161,11 +180,8 @@ tracked_make_stand_in(struct dp_packet *stand_in, struct vhost_packet *packet,
     if (ip_end > packet->len || ip_end < l4) {
         return false;
     }
-    dp_packet_use_const(stand_in, packet->head, packet->len);
-    update_stand_in(stand_in, packet);
+    init_stand_in(stand_in, packet, in);
     dp_packet_set_l2_pad_size(stand_in, packet->len - ip_end);
-    stand_in->packet_type = htonl(PT_ETH);
-    pkt_metadata_init(&stand_in->md, in->number);
     return set_checksum(stand_in, packet, key->nw_proto, ip_end - l4);
 }
 
@@ -185,7 +201,7 @@ continue_others(struct dp_packet_batch *batch, unsigned int first,
         if (thread->n_deferred < ARRAY_SIZE(thread->deferred)) {
             thread->deferred[thread->n_deferred++] = (struct deferred) {
                 .packet = packet, .dp = in->dp, .program = program,
-                .ofs = ofs,
+                .ofs = ofs, .len = program->actions_len - ofs,
             };
         } else {
             port_drop(in, DROP_CONNTRACK, 1, thread);
@@ -234,6 +250,7 @@ tracked_make_key(const struct port *in, const struct vhost_packet *packet,
     }
     key->in_port = odp_to_u32(in->number);
     key->recirc_id = md->recirc_id;
+    key->dp_hash = md->dp_hash;
     if (md->ct_state) {
         key->ct_state = md->ct_state;
         key->ct_zone = md->ct_zone;
@@ -249,7 +266,8 @@ tracked_track(struct dp_packet *stand_in, struct vhost_packet *packet,
               const struct program_op *op, struct dp_thread *thread)
 {
     struct group group = {
-        .n = 1, .packets = { packet }, .stand_ins = { stand_in },
+        .n = 1, .for_tracker = true, .packets = { packet },
+        .stand_ins = { stand_in },
     };
 
     track(&group, in, program, op, thread);
@@ -269,12 +287,15 @@ act(struct port *in, struct megaflow *flow, struct group *group,
     }
     megaflow_count(thread->stats, flow, group->n, bytes, tcp_flags,
                    thread->now);
-    if (program->tracks) {
+    bool generic = program->generic
+                   || (program->has_ct && !group->for_tracker);
+
+    if (program->tracks && !generic) {
         run(program, in, group, depth, thread);
         return;
     }
     for (unsigned int i = 0; i < group->n; i++) {
-        if (program->generic) {
+        if (generic) {
             put_aside(in, group->packets[i], group->stand_ins[i], program,
                       thread);
         } else {
@@ -320,7 +341,7 @@ recirculate(struct group *group, struct port *in, uint32_t recirc_id,
     counter_add(&thread->cache_counters.microflow, n_hits);
 
     for (unsigned int i = 0; i < group->n; ) {
-        struct group same = { .n = 0 };
+        struct group same = { .for_tracker = group->for_tracker };
         struct megaflow *flow = flows[i];
         uint16_t tcp_flags = 0;
 
@@ -377,21 +398,17 @@ run(const struct program *program, struct port *in, struct group *group,
             recirc(group, in, op->recirc_id, depth, thread);
             break;
 
-        case OP_OUTPUT:
-        case OP_FILTERED:
-        case OP_SPOOFED:
-        case OP_METER:
-        case OP_DROP:
-        case OP_PUSH_VLAN:
-        case OP_POP_VLAN:
-        case OP_SET_ETH:
-        case OP_SET_IPV4:
-        case OP_SET_IPV6:
-        case OP_SET_PORTS:
-        case OP_SET_TUNNEL:
+        case OP_HASH:
+            for (unsigned int j = 0; j < group->n; j++) {
+                group->stand_ins[j]->md.dp_hash
+                    = hash_int(group->packets[j]->hash, op->hash_basis);
+            }
+            break;
+
         default:
             for (unsigned int j = 0; j < group->n; j++) {
-                program_run_op(op, in, group->packets[j], thread);
+                program_run_op(program, op, in, group->packets[j],
+                               group->stand_ins[j], thread);
             }
             break;
         }
@@ -403,17 +420,21 @@ tracked_run(const struct program *program, struct port *in,
             struct vhost_packet packets[], const uint8_t which[],
             unsigned int n, struct dp_thread *thread)
 {
-    struct group group = { .n = 0 };
+    struct group group = { .for_tracker = program->has_ct };
 
     for (unsigned int i = 0; i < n; i++) {
         struct dp_packet *stand_in = &thread->stand_ins[group.n];
 
         const struct flow_key *key = &thread->keys[which[i]];
 
-        if (in->kernel) {
+        if (in->kernel && program->has_ct) {
             kernel_connection_consider(in, &packets[i], key, thread);
         }
-        if (tracked_make_stand_in(stand_in, &packets[i], key, in)) {
+        if (!program->has_ct) {
+            init_stand_in(stand_in, &packets[i], in);
+        }
+        if (!program->has_ct
+            || tracked_make_stand_in(stand_in, &packets[i], key, in)) {
             group.packets[group.n] = &packets[i];
             group.stand_ins[group.n++] = stand_in;
         } else {

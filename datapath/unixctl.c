@@ -293,8 +293,10 @@ show_flow(const struct datapath *dp, const struct megaflow *flow,
     struct json *object = json_object_create();
     struct ds s = DS_EMPTY_INITIALIZER;
     struct dpif_flow_stats stats;
+    struct match match;
 
-    match_format(&flow->info->match, NULL, &s, OFP_DEFAULT_PRIORITY);
+    megaflow_get_match(flow, &match);
+    match_format(&match, NULL, &s, OFP_DEFAULT_PRIORITY);
     json_object_put_string(object, "match", ds_cstr(&s));
     ds_clear(&s);
     format_odp_actions(&s, program->actions, program->actions_len, NULL);
@@ -323,8 +325,7 @@ flows_of_datapath(struct datapath *dp, void *aux_)
     struct megaflow *flow;
 
     CMAP_FOR_EACH (flow, ufid_node, &dp->flows.by_ufid) {
-        const struct port *in = datapath_port(
-            dp, flow->info->match.flow.in_port.odp_port);
+        const struct port *in = datapath_port(dp, megaflow_in_port(flow));
 
         if (!aux->request->port
             || (in && !strcmp(aux->request->port,

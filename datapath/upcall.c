@@ -83,20 +83,8 @@ answer_uninit(struct answer *answer)
     ofpbuf_uninit(&answer->put_actions);
 }
 
-/* Makes the program of the answer.  That may have to wait until an uplink's
- * filter lets in what the program sends. */
-static struct program *
-make_program(const struct datapath *dp, const struct flow *flow,
-             const struct ofpbuf *actions)
-{
-    vhost_offline();
-    struct program *program = flow_program_create(dp, flow, actions->data,
-                                                  actions->size);
-    vhost_online();
-    return program;
-}
-
-/* Installs the answer for packets like 'flow'. */
+/* Installs the answer for packets like 'flow'.  That may have to wait until an
+ * uplink's filter lets in what is sent. */
 static void
 install(struct datapath *dp, const struct flow *flow, const ovs_u128 *ufid,
         struct answer *answer)
@@ -106,7 +94,8 @@ install(struct datapath *dp, const struct flow *flow, const ovs_u128 *ufid,
     struct match match = { .flow = *flow, .wc = answer->wc };
 
     dpif_flow_mask_vlan(&match);
-    struct program *program = make_program(dp, flow, actions);
+    struct program *program = flow_program_create(dp, flow, actions->data,
+                                                  actions->size);
     program_narrow(program, &match.wc);
     ovs_mutex_lock(&dp->flows.mutex);
     int error = megaflow_add(&dp->flows, &match, ufid, program);
@@ -141,14 +130,10 @@ ask(struct datapath *dp, const struct dp_packet *packet,
         return ENODEV;
     }
     dpif_flow_log_upcall(dp, packet, flow, type);
-    vhost_offline();
-    int error = dp->upcall_cb(packet, flow, ufid, datapath_pmd_id(dp), type,
-                              userdata, &answer->actions,
-                              miss ? &answer->wc : NULL,
-                              miss ? &answer->put_actions : NULL,
-                              dp->upcall_aux);
-    vhost_online();
-    return error;
+    return dp->upcall_cb(packet, flow, ufid, datapath_pmd_id(dp), type,
+                         userdata, &answer->actions,
+                         miss ? &answer->wc : NULL,
+                         miss ? &answer->put_actions : NULL, dp->upcall_aux);
 }
 
 /* Asks libofproto what to do with 'packet' and, for a miss, installs the
@@ -168,10 +153,12 @@ ask_and_install(struct datapath *dp, const struct dp_packet *packet,
         COVERAGE_INC(datapath_upcall_disabled);
         return EBUSY;
     }
+    vhost_offline();
     int error = ask(dp, packet, flow, &ufid, type, userdata, answer);
     if (!error && type == DPIF_UC_MISS) {
         install(dp, flow, &ufid, answer);
     }
+    vhost_online();
     fat_rwlock_unlock(&dp->upcall_rwlock);
     return error == ENOSPC ? 0 : error;
 }
@@ -218,7 +205,7 @@ may_upcall(struct dp_thread *thread)
     if (vhost_thread_polling_us(thread->vhost) >= UPCALL_TURN) {
         return false;
     }
-    long long int now = time_usec();
+    long long int now = vhost_now_us();
 
     return has_credit(thread, now) || is_spare(thread, now);
 }
@@ -228,7 +215,7 @@ may_upcall(struct dp_thread *thread)
 static void
 use_credit(struct dp_thread *thread)
 {
-    long long int used = time_usec() - thread->upcall_last;
+    long long int used = vhost_now_us() - thread->upcall_last;
 
     thread->upcall_credit = MAX(thread->upcall_credit - used, -used);
 }

@@ -5,6 +5,7 @@ GUEST_FILES = tests/guest/make-guest tests/guest/init tests/guest/run \
 	tests/guest/exec
 EXTRA_DIST += $(TESTSUITE_AT) $(wildcard $(srcdir)/tests/db/*) $(GUEST_FILES) \
 	tests/foreign tests/functions.sh tests/guest/add-files tests/guest/qmp \
+	tests/private-libvirtd \
 	tests/hugepages.sh tests/learning-controller.py tests/lsan.supp \
 	tests/sandbox tests/softmac/churn.py tests/vhost-hangup
 CLEANFILES += tests/package.m4 $(TESTSUITE) tests/testsuite.log \

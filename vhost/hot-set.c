@@ -298,6 +298,12 @@ vhost_thread_polling_us(const struct vhost_thread *thread)
     return (cycles_now() - thread->now) / cycles_per_us;
 }
 
+long long int
+vhost_now_us(void)
+{
+    return cycles_now() / cycles_per_us;
+}
+
 bool
 vhost_thread_others_wait(const struct vhost_thread *thread)
 {

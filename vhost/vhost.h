@@ -192,6 +192,10 @@ unsigned int vhost_thread_index(const struct vhost_thread *);
 unsigned int vhost_thread_polling_us(const struct vhost_thread *);
 bool vhost_thread_others_wait(const struct vhost_thread *);
 
+/* Time in us, from an arbitrary start, by a clock that costs a few nanoseconds
+ * to read.  For durations in one thread: processors' may differ a little. */
+long long int vhost_now_us(void);
+
 /* --- Quiescence of guest memory ---------------------------------------- */
 
 /* A thread must be online while it calls vhost_receive(), vhost_transmit() or

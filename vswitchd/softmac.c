@@ -181,6 +181,7 @@ add_to_uplink(struct iface *iface)
     }
     si->member = uplink_add_member(port->uplink, iface->name,
                                    netdev_get_ifindex(iface->netdev));
+    devices_changed = true;     /* It may be promiscuous. */
     origin_set_max(iface->name, SIZE_MAX);
 }
 

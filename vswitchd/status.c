@@ -11,6 +11,7 @@
 #include "vswitchd/vswitchd.h"
 
 #include "connectivity.h"
+#include "datapath/datapath.h"
 #include "netdev.h"
 #include "openvswitch/poll-loop.h"
 #include "packets.h"
@@ -93,6 +94,7 @@ iface_refresh_status(struct iface *iface)
     if (netdev_get_status(iface->netdev, &smap)) {
         smap_clear(&smap);
     }
+    datapath_get_tunnel_status(iface->netdev, &smap);
     iface_get_softmac_status(iface, &smap);
     ovsrec_interface_set_status(row, smap_is_empty(&smap) ? NULL : &smap);
     smap_destroy(&smap);

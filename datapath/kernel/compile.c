@@ -13,24 +13,26 @@
 #include "util.h"
 
 static bool
-compile_output(const struct datapath *dp, const struct program *program,
-               odp_port_t number, struct kernel_op *op, uint64_t *outputs)
+compile_output(struct kernel_compiler *c, const struct program *program,
+               odp_port_t number)
 {
-    const struct port *port = datapath_port(dp, number);
+    const struct port *port = datapath_port(c->dp, number);
 
     /* What a generic program sends to a port that cares about addresses is
      * looked at packet by packet: see addresses.h. */
-    if (!port || !port->kernel
+    if (!port || !port->kernel || (port->kernel->lift && !c->tunnel)
         || (program->generic
             && (ovsrcu_get(struct uplink *, &port->uplink)
                 || ovsrcu_get(struct rx_filter *, &port->rx_filter)))) {
         return false;
     }
+    struct kernel_op *op = c->op++;
     op->type = KERNEL_OUTPUT;
     op->output.ifindex = port->kernel->ifindex;
     op->output.ingress = port->kernel->tap;
     op->output.port = port->kernel->index;
-    *outputs |= UINT64_C(1) << port->kernel->index % 64;
+    c->outputs |= UINT64_C(1) << port->kernel->index % 64;
+    c->end = c->op;
     return true;
 }
 
@@ -114,11 +116,41 @@ compile_ports(const struct ovs_key_tcp *key, const struct ovs_key_tcp *mask,
     op->ports.nw_proto = nw_proto;
 }
 
+/* The kernel's helpers take 32 bits of tunnel key and no options, and we have
+ * no room for the addresses of IPv6. */
+static bool
+compile_tunnel(const struct nlattr *a, struct kernel_compiler *c)
+{
+    const uint16_t flags = FLOW_TNL_F_KEY | FLOW_TNL_F_CSUM
+                           | FLOW_TNL_F_DONT_FRAGMENT;
+    struct flow_tnl key;
+
+    memset(&key, 0, sizeof key);
+    if (odp_tun_key_from_attr(a, &key, NULL) == ODP_FIT_ERROR
+        || !key.ip_dst || key.flags & ~flags || key.gbp_id || key.gbp_flags
+        || ntohll(key.tun_id) > UINT32_MAX) {
+        return false;
+    }
+    struct kernel_op *op = c->op++;
+    op->type = KERNEL_SET_TUNNEL;
+    op->tunnel.id = ntohll(key.tun_id);
+    op->tunnel.src = ntohl(key.ip_src);
+    op->tunnel.dst = ntohl(key.ip_dst);
+    op->tunnel.tos = key.ip_tos;
+    op->tunnel.ttl = key.ip_ttl;
+    op->tunnel.flags = (key.flags & FLOW_TNL_F_CSUM ? KERNEL_TUNNEL_CSUM : 0)
+                       | (key.flags & FLOW_TNL_F_DONT_FRAGMENT
+                          ? KERNEL_TUNNEL_DONT_FRAGMENT : 0);
+    c->tunnel = true;
+    return true;
+}
+
 /* Compiles the rewriting of one header, given as attribute 'a' that holds a
  * value and, if 'masked', a mask behind it. */
 static bool
-compile_set(const struct nlattr *a, bool masked, struct kernel_op **op)
+compile_set(const struct nlattr *a, bool masked, struct kernel_compiler *c)
 {
+    struct kernel_op **op = &c->op;
     static const uint8_t ones[sizeof(struct ovs_key_ipv6)] = {
         [0 ... sizeof(struct ovs_key_ipv6) - 1] = 0xff
     };
@@ -147,33 +179,34 @@ compile_set(const struct nlattr *a, bool masked, struct kernel_op **op)
         compile_ports(key, mask, IPPROTO_UDP, (*op)++);
         return true;
 
+    case OVS_KEY_ATTR_TUNNEL:
+        return !masked && compile_tunnel(a, c);
+
     default:
         return false;
     }
 }
 
 static bool
-compile_action(const struct datapath *dp, const struct program *program,
-               const struct nlattr *a, struct kernel_op **op,
-               uint64_t *outputs)
+compile_action(struct kernel_compiler *c, const struct program *program,
+               const struct nlattr *a)
 {
     switch ((enum ovs_action_attr) nl_attr_type(a)) {
     case OVS_ACTION_ATTR_OUTPUT:
-        return compile_output(dp, program, nl_attr_get_odp_port(a), (*op)++,
-                              outputs);
+        return compile_output(c, program, nl_attr_get_odp_port(a));
 
     case OVS_ACTION_ATTR_PUSH_VLAN: {
         const struct ovs_action_push_vlan *vlan = nl_attr_get(a);
 
-        (*op)->type = KERNEL_PUSH_VLAN;
-        (*op)->vlan.tpid = vlan->vlan_tpid;
-        (*op)->vlan.tci = vlan->vlan_tci & ~htons(VLAN_CFI);
-        ++*op;
+        c->op->type = KERNEL_PUSH_VLAN;
+        c->op->vlan.tpid = vlan->vlan_tpid;
+        c->op->vlan.tci = vlan->vlan_tci & ~htons(VLAN_CFI);
+        c->op++;
         return true;
     }
 
     case OVS_ACTION_ATTR_POP_VLAN:
-        (*op)++->type = KERNEL_POP_VLAN;
+        c->op++->type = KERNEL_POP_VLAN;
         return true;
 
     case OVS_ACTION_ATTR_CT_CLEAR:
@@ -181,10 +214,28 @@ compile_action(const struct datapath *dp, const struct program *program,
         return true;
 
     case OVS_ACTION_ATTR_SET:
-        return compile_set(nl_attr_get(a), false, op);
+        return compile_set(nl_attr_get(a), false, c);
 
     case OVS_ACTION_ATTR_SET_MASKED:
-        return compile_set(nl_attr_get(a), true, op);
+        return compile_set(nl_attr_get(a), true, c);
+
+    case OVS_ACTION_ATTR_HASH: {
+        const struct ovs_action_hash *hash = nl_attr_get(a);
+
+        c->flow->hash_basis = hash->hash_basis;
+        c->hashed = hash->hash_alg == OVS_HASH_ALG_L4;
+        return c->hashed;
+    }
+
+    case OVS_ACTION_ATTR_RECIRC:
+        /* The packet has to be as it was: programs don't parse again. */
+        c->flow->recirc_id = nl_attr_get_u32(a);
+        return c->hashed && c->op == c->flow->ops;
+
+    case OVS_ACTION_ATTR_DROP:
+        /* Alone, as program.c sees to; the reason that it gives is the slow
+         * path's only. */
+        return !program->generic;
 
     default:
         return false;
@@ -224,14 +275,7 @@ bool
 kernel_compiler_add(struct kernel_compiler *c, const struct program *program,
                     const struct nlattr *a)
 {
-    if (!has_room(c)
-        || !compile_action(c->dp, program, a, &c->op, &c->outputs)) {
-        return false;
-    }
-    if (nl_attr_type(a) == OVS_ACTION_ATTR_OUTPUT) {
-        c->end = c->op;
-    }
-    return true;
+    return has_room(c) && compile_action(c, program, a);
 }
 
 bool

@@ -234,15 +234,13 @@ walk_step(struct way *way, struct port *in, struct vhost_packet *packet,
         case OP_SET_IPV4:
         case OP_SET_IPV6:
         case OP_SET_PORTS:
+        case OP_SET_TUNNEL:
             ok = kernel_compiler_add(&way->compiler, program, a);
             if (ok) {
-                program_run_op(op, in, packet, thread);
+                program_run_op(program, op, in, packet, stand_in, thread);
             }
             break;
 
-        case OP_SET_TUNNEL:
-        case OP_FILTERED:
-        case OP_SPOOFED:
         default:
             ok = false;
         }
@@ -286,12 +284,12 @@ set_match(struct way *way, const struct flow_key *key, uint32_t ifindex)
     }
 
     struct kernel_flow *flow = &way->flow;
-    flow->blocks = FLOW_KEY_L2_L4;
     for (int i = 0; i < KERNEL_WORDS; i++) {
-        flow->mask[i] = mask->words[i];
-        flow->key[i] = key->words[i] & mask->words[i];
-        flow->blocks |= i >= 8 && flow->mask[i] ? FLOW_KEY_WIDE_L3 : 0;
+        /* They come from no tunnel: no need to look at that. */
+        flow->mask[i] = i < 16 ? mask->words[i] : 0;
+        flow->key[i] = key->words[i] & flow->mask[i];
     }
+    flow->blocks = kernel_mask_blocks(flow->mask);
     /* Word 0 is in_port and recirc_id. */
     struct flow_key first = { .in_port = ifindex };
     flow->key[0] = first.words[0];
@@ -535,8 +533,8 @@ kernel_connection_consider(struct port *in, const struct vhost_packet *packet,
     struct connection_id id;
     uint32_t hash;
 
-    /* A tap has nothing that could give us copies. */
-    if (in->kernel->tap) {
+    /* A tap or a tunnel has nothing that could give us copies. */
+    if (in->kernel->tap || in->kernel->lift) {
         return;
     }
     hash = identify(key, &id);

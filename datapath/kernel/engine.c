@@ -312,6 +312,12 @@ kernel_engine_load(void)
     return false;
 }
 
+bool
+kernel_engine_is_available(void)
+{
+    return kernel_engine.enabled && kernel_engine_load();
+}
+
 const char *
 kernel_engine_problem(void)
 {

@@ -36,11 +36,15 @@ struct kernel_attachment {
     unsigned int index;         /* In the maps "ports" and "counters". */
     int ifindex;
     char name[IFNAMSIZ];        /* Of the device. */
+    const struct netdev *netdev; /* Of the port, while there is one. */
     bool tap;                   /* What is output goes into the host. */
+    int lift;                   /* A tunnel's: see struct kernel_device. */
     struct tc_program program;
     bool wanted;                /* The program is to be attached... */
     atomic_bool attached;       /* ...and it is... */
     bool keep;                  /* ...and stays for the next daemon. */
+    atomic_bool crowded;        /* Some flows have no entry because there are
+                                 * too many masks. */
 
     /* For kernel_port_received(). */
     atomic_bool settled;        /* All that is on its way was counted. */
@@ -51,6 +55,10 @@ struct kernel_attachment {
 /* There is a flow from port 'index': has the program attached, if it isn't yet.
  * Returns what the mark of the flow's entry is to be. */
 uint64_t kernel_port_attach(unsigned int index);
+
+/* Notes whether flows from port 'index' have no entry because they have too many
+ * different masks. */
+void kernel_port_set_crowded(unsigned int index, bool crowded);
 
 /* Loads the engine unless that has been done, or tried in vain.  Main
  * thread. */
@@ -90,6 +98,8 @@ struct kernel_compiler {
     struct kernel_flow *flow;
     struct kernel_op *op;       /* The next one. */
     struct kernel_op *end;      /* Behind the last output. */
+    bool hashed;                /* The packet has its dp_hash. */
+    bool tunnel;                /* What is output next may enter a tunnel. */
     uint64_t outputs;
 };
 
@@ -100,6 +110,9 @@ bool kernel_compiler_add(struct kernel_compiler *, const struct program *,
 bool kernel_compiler_add_tuple(struct kernel_compiler *,
                                const struct flow_key *key);
 void kernel_compiler_finish(struct kernel_compiler *);
+
+/* The FLOW_KEY_* bits of the blocks of mask 'words' that have ones. */
+uint32_t kernel_mask_blocks(const __u64 words[KERNEL_WORDS]);
 
 /* Returns true if the program does something else than its actions say,
  * because of addresses that ports do or don't have. */

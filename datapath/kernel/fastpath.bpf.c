@@ -11,6 +11,9 @@
  *   sluice_egress   traffic control of a tap, on what the host sends to it:
  *                   both in one
  *
+ * What comes out of a tunnel passes sluice_ingress alone: the tunnel's device
+ * has no packet socket, which wouldn't see what the tunnel's header said.
+ *
  * What the first finds out for the second lies in a per-CPU scratch area: both
  * run in the same softirq.  When nobody holds the socket (the daemon is away)
  * the first doesn't run, and the second classifies by itself.
@@ -28,6 +31,8 @@
 /* Makes the compiler forget what it knows of variable X, so that it doesn't
  * leave out a check that the verifier, which knows less, wants to see. */
 #define KEEP_FROM_COMPILER(X) asm volatile("" : "+r"(X))
+
+#define FLOW_TNL_F_KEY (1 << 3)  /* libopenvswitch's. */
 
 #define ETH_P_IP 0x0800
 #define ETH_P_IPV6 0x86dd
@@ -145,10 +150,14 @@ struct scratch {
     __u32 verdict;
     __u32 ifindex;                  /* Of the packet that it is about. */
     struct kernel_device device;
-    __u32 flow;                     /* Number of the flow, NO_FLOW if none. */
+    __u32 flow;                     /* Number of the flow, NO_FLOW if none... */
+    __u32 via;                      /* ...and of the one that said to look up
+                                     * again. */
+    __u32 pad;
     __u32 len;                      /* With a tag that the kernel took out. */
     __s32 shift;                    /* Of the frame's headers by VLAN tags. */
-    __u32 pad;
+    __u32 tunnel;                   /* The key's block 2 is filled in.  Nobody
+                                     * looks at it but for tunnel devices. */
     __u8 head[KERNEL_HEAD + 64];    /* Offsets may be checked generously. */
 };
 
@@ -218,6 +227,22 @@ drop(__u32 port, __u32 reason)
 
 /* --- Parsing ----------------------------------------------------------------*/
 
+/* Fills in what the header of the tunnel said that the packet came out of, if
+ * it did and the key has a place for that. */
+static __always_inline void
+parse_tunnel(struct __sk_buff *skb, struct scratch *s)
+{
+    struct bpf_tunnel_key tunnel = { .tunnel_id = 0 };
+
+    s->tunnel = !bpf_skb_get_tunnel_key(skb, &tunnel, sizeof tunnel, 0);
+    s->key.tun_id = (__u64) __builtin_bswap32(tunnel.tunnel_id) << 32;
+    s->key.tun_src = __builtin_bswap32(tunnel.remote_ipv4);
+    s->key.tun_dst = __builtin_bswap32(tunnel.local_ipv4);
+    s->key.tun_flags = FLOW_TNL_F_KEY;
+    s->key.tun_tos = tunnel.tunnel_tos;
+    s->key.tun_ttl = tunnel.tunnel_ttl;
+}
+
 /* Parses the packet's headers.  Returns 0 if they are beyond this parser. */
 int
 parse(struct __sk_buff *skb)
@@ -256,34 +281,46 @@ parse(struct __sk_buff *skb)
     } else if (bpf_skb_load_bytes(skb, 0, s->head, n)) {
         return 0;
     }
-    for (int i = 0; i < KERNEL_WORDS; i++) {
+    for (int i = 0; i < 16; i++) {
         s->words[i] = 0;
     }
     s->len = len;
     s->key.in_port = s->ifindex;
     s->parse.blocks = FLOW_KEY_L2_L4;
     s->parse.vlan_limit = port->vlan_limit;
+    if (s->device.lift) {
+        if (!s->tunnel) {
+            return 0;
+        }
+        s->parse.blocks |= FLOW_KEY_TUNNEL;
+    }
     return flow_key_parse(s->head, KERNEL_HEAD - 4, len, &s->key, &s->parse);
 }
 
 /* --- Looking up -------------------------------------------------------------*/
 
-static __always_inline bool
-flow_matches(const struct kernel_flow *flow, const struct scratch *s)
+/* Other than 0 if the block that begins at word 'first' doesn't match. */
+static __always_inline __u64
+block_differs(const struct kernel_flow *flow, const struct scratch *s,
+              int first)
 {
     __u64 diff = 0;
 
 #pragma GCC unroll 8
-    for (int i = 0; i < 8; i++) {
+    for (int i = first; i < first + 8; i++) {
         diff |= (s->words[i] & flow->mask[i]) ^ flow->key[i];
     }
-    if (flow->blocks & FLOW_KEY_WIDE_L3) {
-#pragma GCC unroll 8
-        for (int i = 8; i < 16; i++) {
-            diff |= (s->words[i] & flow->mask[i]) ^ flow->key[i];
-        }
-    }
-    return !diff;
+    return diff;
+}
+
+static __always_inline bool
+flow_matches(const struct kernel_flow *flow, const struct scratch *s)
+{
+    return !block_differs(flow, s, 0)
+           && (!(flow->blocks & FLOW_KEY_WIDE_L3)
+               || !block_differs(flow, s, 8))
+           && (!(flow->blocks & FLOW_KEY_TUNNEL)
+               || !block_differs(flow, s, 16));
 }
 
 /* Hash of the whole flow key, but for what changes with every packet. */
@@ -302,6 +339,11 @@ microflow_hash(const struct scratch *s)
             a = kernel_hash_step(a, s->words[i], KERNEL_HASH_C1);
             b = kernel_hash_step(b, s->words[i + 1], KERNEL_HASH_C2);
         }
+    }
+    if (s->parse.blocks & FLOW_KEY_TUNNEL) {
+        a = kernel_hash_step(a, s->words[16], KERNEL_HASH_C1);
+        b = kernel_hash_step(b, s->words[17], KERNEL_HASH_C2);
+        a = kernel_hash_step(a, s->words[18], KERNEL_HASH_C1);
     }
     return kernel_hash_finish(a, b) | 1;
 }
@@ -374,6 +416,41 @@ admit(struct kernel_flow *flow, const struct scratch *s)
     return MISS;
 }
 
+/* libopenvswitch's hash_int(). */
+static __always_inline __u32
+hash_int(__u32 x, __u32 basis)
+{
+    x = (x << 13 | x >> 19) * 5 + 0xe6546b64;
+    basis *= 0xcc9e2d51;
+    x ^= (basis << 15 | basis >> 17) * 0x1b873593;
+    x = (x << 13 | x >> 19) * 5 + 0xe6546b64;
+    x ^= 8;
+    x = (x ^ x >> 16) * 0x85ebca6b;
+    x = (x ^ x >> 13) * 0xc2b2ae35;
+    return x ^ x >> 16;
+}
+
+/* Looks the packet, whose flow says so, up again. */
+int
+recirculate(void)
+{
+    struct scratch *s = get_scratch();
+    if (!s) {
+        return MISS;
+    }
+    struct kernel_flow *flow = bpf_map_lookup_elem(&flows, &s->flow);
+    if (!flow) {
+        return MISS;
+    }
+    s->via = s->flow;
+    s->key.recirc_id = flow->recirc_id;
+    s->key.dp_hash = hash_int(flow_key_hash(&s->key, s->parse.blocks),
+                              flow->hash_basis);
+    s->flow = look_up_masks(s->device.port);
+    flow = bpf_map_lookup_elem(&flows, &s->flow);
+    return flow && !flow->recirc_id ? admit(flow, s) : MISS;
+}
+
 /* Finds out what is to be done with a packet: fills in the scratch area. */
 int
 classify(struct __sk_buff *skb)
@@ -387,10 +464,11 @@ classify(struct __sk_buff *skb)
     struct kernel_device *device = bpf_map_lookup_elem(&devices, &ifindex);
     s->verdict = MISS;
     s->ifindex = ifindex;
-    s->flow = NO_FLOW;
+    s->flow = s->via = NO_FLOW;
     if (!device) {
         s->device.port = KERNEL_MAX_PORTS; /* None. */
         s->device.pass = 0;
+        s->device.lift = 0;
         return MISS;
     }
     s->device = *device;
@@ -421,7 +499,11 @@ classify(struct __sk_buff *skb)
             microflow->flow = s->flow;
         }
     }
-    return s->verdict = admit(flow, s);
+    s->verdict = admit(flow, s);
+    if (s->verdict == HIT && flow->recirc_id) {
+        s->verdict = recirculate();
+    }
+    return s->verdict;
 }
 
 /* Operation 'i' of the packet's flow. */
@@ -433,220 +515,7 @@ get_op(const struct scratch *s, __u32 i)
     return flow && i < KERNEL_MAX_OPS ? &flow->ops[i] : NULL;
 }
 
-/* --- Rewriting --------------------------------------------------------------
- *
- * Each function does one operation, number 'i' of the packet's flow.  A
- * header that isn't all there is left alone. */
-
-/* Where byte 'ofs' of the frame as it was parsed is in 'skb' now. */
-static __always_inline __u32
-skb_ofs(const struct __sk_buff *skb, const struct scratch *s, __u32 ofs)
-{
-    return (ofs + s->shift - (skb->vlan_present ? 4 : 0)) & 0xffff;
-}
-
-int
-set_eth(struct __sk_buff *skb, __u32 i)
-{
-    struct scratch *s = get_scratch();
-    __u8 macs[12];
-
-    const struct kernel_op *op = s ? get_op(s, i) : NULL;
-    if (!op || bpf_skb_load_bytes(skb, 0, macs, 12)) {
-        return 0;
-    }
-    for (int j = 0; j < 12; j++) {
-        macs[j] = (macs[j] & ~op->eth.mask[j]) | op->eth.value[j];
-    }
-    bpf_skb_store_bytes(skb, 0, macs, 12, BPF_F_RECOMPUTE_CSUM);
-    return 0;
-}
-
-/* The offset of the transport checksum of the packet, or 0 if it has none that
- * depends on addresses and ports. */
-static __always_inline __u32
-l4_csum_ofs(const struct __sk_buff *skb, const struct scratch *s,
-            __u64 *flags)
-{
-    if (s->parse.l4_ofs == FLOW_KEY_NO_OFS || s->key.nw_frag & 2) {
-        return 0;
-    }
-
-    __u32 l4 = skb_ofs(skb, s, s->parse.l4_ofs);
-    *flags = 0;
-    switch (s->key.nw_proto) {
-    case 6:
-        return l4 + 16;
-    case 17:
-        *flags = BPF_F_MARK_MANGLED_0;
-        return l4 + 6;
-    case 58:
-        return l4 + 2;
-    default:
-        return 0;
-    }
-}
-
-/* Changes the address at 'ofs' of an IPv4 header. */
-static __always_inline void
-set_ipv4_addr(struct __sk_buff *skb, struct scratch *s, __u32 l3, __u32 ofs,
-              __be32 value, __be32 mask)
-{
-    __be32 old, new;
-    __u64 flags;
-
-    if (!mask || bpf_skb_load_bytes(skb, l3 + ofs, &old, 4)) {
-        return;
-    }
-    new = (old & ~mask) | value;
-    if (new == old) {
-        return;
-    }
-
-    __u32 csum = l4_csum_ofs(skb, s, &flags);
-    if (csum && s->key.nw_proto != 58) {
-        bpf_l4_csum_replace(skb, csum, old, new,
-                            flags | BPF_F_PSEUDO_HDR | 4);
-    }
-    bpf_l3_csum_replace(skb, l3 + 10, old, new, 4);
-    bpf_skb_store_bytes(skb, l3 + ofs, &new, 4, 0);
-}
-
-int
-set_ipv4(struct __sk_buff *skb, __u32 i)
-{
-    struct scratch *s = get_scratch();
-    struct { __u8 tos_word[2]; } first;
-    __u8 ttl_word[2];
-
-    const struct kernel_op *op = s ? get_op(s, i) : NULL;
-    if (!op || s->key.dl_type != __builtin_bswap16(ETH_P_IP)) {
-        return 0;
-    }
-    __u32 l3 = skb_ofs(skb, s, s->parse.l3_ofs);
-
-    if (s->len < s->parse.l3_ofs + 20) {
-        return 0;
-    }
-    set_ipv4_addr(skb, s, l3, 12, op->ipv4.src, op->ipv4.src_mask);
-    set_ipv4_addr(skb, s, l3, 16, op->ipv4.dst, op->ipv4.dst_mask);
-
-    if (op->ipv4.tos_mask && !bpf_skb_load_bytes(skb, l3, &first, 2)) {
-        __be16 old, new;
-
-        __builtin_memcpy(&old, &first, 2);
-        first.tos_word[1] = (first.tos_word[1] & ~op->ipv4.tos_mask)
-                            | op->ipv4.tos;
-        __builtin_memcpy(&new, &first, 2);
-        bpf_l3_csum_replace(skb, l3 + 10, old, new, 2);
-        bpf_skb_store_bytes(skb, l3 + 1, &first.tos_word[1], 1, 0);
-    }
-    if (op->ipv4.ttl_mask && !bpf_skb_load_bytes(skb, l3 + 8, ttl_word, 2)) {
-        __be16 old, new;
-
-        __builtin_memcpy(&old, ttl_word, 2);
-        ttl_word[0] = (ttl_word[0] & ~op->ipv4.ttl_mask) | op->ipv4.ttl;
-        __builtin_memcpy(&new, ttl_word, 2);
-        bpf_l3_csum_replace(skb, l3 + 10, old, new, 2);
-        bpf_skb_store_bytes(skb, l3 + 8, ttl_word, 1, 0);
-    }
-    return 0;
-}
-
-int
-set_ipv6_addr(struct __sk_buff *skb, __u32 i)
-{
-    struct scratch *s = get_scratch();
-    __be32 old[4], new[4];
-    __u64 flags;
-
-    const struct kernel_op *op = s ? get_op(s, i) : NULL;
-    if (!op || !(s->parse.blocks & FLOW_KEY_WIDE_L3)
-        || s->key.dl_type != __builtin_bswap16(ETH_P_IPV6)) {
-        return 0;
-    }
-    __u32 ofs = skb_ofs(skb, s, s->parse.l3_ofs)
-                + (op->type == KERNEL_SET_IPV6_SRC ? 8 : 24);
-
-    if (bpf_skb_load_bytes(skb, ofs, old, 16)) {
-        return 0;
-    }
-    for (int j = 0; j < 4; j++) {
-        new[j] = (old[j] & ~op->ipv6_addr.mask[j]) | op->ipv6_addr.value[j];
-    }
-    __u32 csum = l4_csum_ofs(skb, s, &flags);
-    if (csum) {
-        __s64 diff = bpf_csum_diff(old, 16, new, 16, 0);
-
-        bpf_l4_csum_replace(skb, csum, 0, diff, flags | BPF_F_PSEUDO_HDR);
-    }
-    bpf_skb_store_bytes(skb, ofs, new, 16, BPF_F_RECOMPUTE_CSUM);
-    return 0;
-}
-
-int
-set_ipv6(struct __sk_buff *skb, __u32 i)
-{
-    struct scratch *s = get_scratch();
-    __u8 nh[8];
-
-    const struct kernel_op *op = s ? get_op(s, i) : NULL;
-    if (!op || !(s->parse.blocks & FLOW_KEY_WIDE_L3)
-        || s->key.dl_type != __builtin_bswap16(ETH_P_IPV6)) {
-        return 0;
-    }
-    __u32 l3 = skb_ofs(skb, s, s->parse.l3_ofs);
-
-    if (bpf_skb_load_bytes(skb, l3, nh, 8)) {
-        return 0;
-    }
-    __be32 label;
-    __u8 tclass = (nh[0] & 15) << 4 | nh[1] >> 4;
-
-    __builtin_memcpy(&label, nh, 4);
-    label = (label & ~op->ipv6.label_mask) | op->ipv6.label;
-    __builtin_memcpy(nh, &label, 4);
-    tclass = (tclass & ~op->ipv6.tclass_mask) | op->ipv6.tclass;
-    nh[0] = (nh[0] & 0xf0) | tclass >> 4;
-    nh[1] = (nh[1] & 0x0f) | (tclass & 15) << 4;
-    nh[7] = (nh[7] & ~op->ipv6.hlimit_mask) | op->ipv6.hlimit;
-    bpf_skb_store_bytes(skb, l3, nh, 8, BPF_F_RECOMPUTE_CSUM);
-    return 0;
-}
-
-int
-set_ports(struct __sk_buff *skb, __u32 i)
-{
-    struct scratch *s = get_scratch();
-    __be16 old[2], new[2];
-    __u64 flags;
-
-    const struct kernel_op *op = s ? get_op(s, i) : NULL;
-    if (!op) {
-        return 0;
-    }
-    if (s->key.nw_proto != op->ports.nw_proto) {
-        return 0;
-    }
-    __u32 csum = l4_csum_ofs(skb, s, &flags);
-    if (!csum) {
-        return 0;
-    }
-    __u32 l4 = skb_ofs(skb, s, s->parse.l4_ofs);
-    if (bpf_skb_load_bytes(skb, l4, old, 4)) {
-        return 0;
-    }
-    new[0] = (old[0] & ~op->ports.src_mask) | op->ports.src;
-    new[1] = (old[1] & ~op->ports.dst_mask) | op->ports.dst;
-    if (new[0] != old[0]) {
-        bpf_l4_csum_replace(skb, csum, old[0], new[0], flags | 2);
-    }
-    if (new[1] != old[1]) {
-        bpf_l4_csum_replace(skb, csum, old[1], new[1], flags | 2);
-    }
-    bpf_skb_store_bytes(skb, l4, new, 4, 0);
-    return 0;
-}
+#include "datapath/kernel/rewrite.bpf.h"
 
 /* --- Sending ----------------------------------------------------------------*/
 
@@ -697,58 +566,29 @@ output(struct __sk_buff *skb, __u32 i)
     return TC_ACT_SHOT;
 }
 
-/* Does operation 'i', which isn't an output. */
-int
-rewrite(struct __sk_buff *skb, __u32 i)
-{
-    struct scratch *s = get_scratch();
-
-    const struct kernel_op *op = s ? get_op(s, i) : NULL;
-    if (!op) {
-        return 0;
-    }
-    switch (op->type) {
-    case KERNEL_PUSH_VLAN:
-        if (!bpf_skb_vlan_push(skb, op->vlan.tpid,
-                               __builtin_bswap16(op->vlan.tci))) {
-            s->shift += 4;
-        }
-        return 0;
-    case KERNEL_POP_VLAN:
-        if (!bpf_skb_vlan_pop(skb)) {
-            s->shift -= 4;
-        }
-        return 0;
-    case KERNEL_SET_ETH:
-        return set_eth(skb, i);
-    case KERNEL_SET_IPV4:
-        return set_ipv4(skb, i);
-    case KERNEL_SET_IPV6_SRC:
-    case KERNEL_SET_IPV6_DST:
-        return set_ipv6_addr(skb, i);
-    case KERNEL_SET_IPV6:
-        return set_ipv6(skb, i);
-    case KERNEL_SET_PORTS:
-        return set_ports(skb, i);
-    default:
-        return 0;
-    }
-}
-
-/* Counts the packet for its port and its flow. */
 static __always_inline void
-count(const struct scratch *s)
+count_flow(const struct scratch *s, __u32 flow)
 {
-    __u32 cpu = bpf_get_smp_processor_id();
-    __u32 i = cpu * n_flows + s->flow;
+    __u32 i = bpf_get_smp_processor_id() * n_flows + flow;
     struct kernel_stats *st = bpf_map_lookup_elem(&stats, &i);
-    struct kernel_counters *c = get_counters(s->device.port);
 
     if (st) {
         st->n_packets++;
         st->n_bytes += s->len;
         st->used = bpf_ktime_get_ns() / 1000000;
         st->tcp_flags |= __builtin_bswap16(s->key.tcp_flags);
+    }
+}
+
+/* Counts the packet for its port and its flows. */
+static __always_inline void
+count(const struct scratch *s)
+{
+    struct kernel_counters *c = get_counters(s->device.port);
+
+    count_flow(s, s->flow);
+    if (s->via != NO_FLOW) {
+        count_flow(s, s->via);
     }
     if (c) {
         c->rx_packets++;
@@ -805,6 +645,41 @@ act(struct __sk_buff *skb, struct scratch *s)
     return TC_ACT_SHOT;
 }
 
+/* Sends the packet, which came out of a tunnel, to the daemon, with what the
+ * tunnel's header said. */
+int
+lift(struct __sk_buff *skb)
+{
+    struct scratch *s = get_scratch();
+    struct bpf_tunnel_key tunnel = { .tunnel_id = 0 };
+    struct kernel_shim shim = {
+        .magic = KERNEL_SHIM_MAGIC, .tagged = skb->vlan_present
+    };
+
+    if (!s) {
+        return TC_ACT_SHOT;
+    }
+    if (!bpf_skb_get_tunnel_key(skb, &tunnel, sizeof tunnel, 0)) {
+        shim.ipv4.src = __builtin_bswap32(tunnel.remote_ipv4);
+        shim.ipv4.dst = __builtin_bswap32(tunnel.local_ipv4);
+    } else if (!bpf_skb_get_tunnel_key(skb, &tunnel, sizeof tunnel,
+                                       BPF_F_TUNINFO_IPV6)) {
+        shim.ipv6 = 1;
+        __builtin_memcpy(shim.ipv6_addrs.src, tunnel.remote_ipv6, 16);
+        __builtin_memcpy(shim.ipv6_addrs.dst, tunnel.local_ipv6, 16);
+    } else {
+        return TC_ACT_SHOT;
+    }
+    shim.tun_id = tunnel.tunnel_id;
+    shim.tos = tunnel.tunnel_tos;
+    shim.ttl = tunnel.tunnel_ttl;
+    if (bpf_skb_change_head(skb, sizeof shim, 0)
+        || bpf_skb_store_bytes(skb, 0, &shim, sizeof shim, 0)) {
+        return TC_ACT_SHOT;
+    }
+    return bpf_redirect(s->device.lift, 0);
+}
+
 static __always_inline int
 finish(struct __sk_buff *skb, struct scratch *s)
 {
@@ -819,7 +694,8 @@ finish(struct __sk_buff *skb, struct scratch *s)
         return TC_ACT_SHOT;
     default:
         pass_up(s);
-        return s->device.pass ? TC_ACT_UNSPEC : TC_ACT_SHOT;
+        return s->device.lift ? lift(skb)
+               : s->device.pass ? TC_ACT_UNSPEC : TC_ACT_SHOT;
     }
 }
 
@@ -863,6 +739,7 @@ sluice_ingress(struct __sk_buff *skb)
         return TC_ACT_SHOT;
     }
     if (s->verdict == NONE || s->ifindex != skb->ifindex) {
+        parse_tunnel(skb, s);
         classify(skb);
     }
     return finish(skb, s);

@@ -91,6 +91,17 @@ publish_masks(uint32_t port)
     __atomic_store_n(&p->list, list, __ATOMIC_RELEASE);
 }
 
+uint32_t
+kernel_mask_blocks(const __u64 words[KERNEL_WORDS])
+{
+    uint32_t blocks = FLOW_KEY_L2_L4;
+
+    for (int i = 0; i < KERNEL_WORDS; i++) {
+        blocks |= words[i] ? 1u << i / 8 : 0;
+    }
+    return blocks;
+}
+
 /* The number of mask 'words', a new one if nobody has it, KERNEL_MAX_MASKS if
  * there are too many. */
 static unsigned int
@@ -113,10 +124,7 @@ mask_number(const __u64 words[KERNEL_WORDS])
 
         n_masks = MAX(n_masks, free + 1);
         memcpy(mask->words, words, sizeof mask->words);
-        mask->blocks = FLOW_KEY_L2_L4;
-        for (int i = 8; i < KERNEL_WORDS; i++) {
-            mask->blocks |= words[i] ? FLOW_KEY_WIDE_L3 : 0;
-        }
+        mask->blocks = kernel_mask_blocks(words);
         mask->hits = 0;
     }
     return free;
@@ -135,6 +143,7 @@ use_mask(uint32_t port, unsigned int mask)
         continue;
     }
     if (i == KERNEL_PORT_MASKS) {
+        kernel_port_set_crowded(port, true);
         return false;
     }
     if (i == pm->n) {
@@ -188,6 +197,9 @@ sort_masks(uint32_t port)
         }
     }
     pm->n = n;
+    if (n < KERNEL_PORT_MASKS) {
+        kernel_port_set_crowded(port, false);
+    }
     qsort(pm->uses, n, sizeof *pm->uses, compare_uses);
     publish_masks(port);
 }
@@ -367,29 +379,31 @@ deallocate(uint32_t i)
 
 /* --- Installing -------------------------------------------------------------*/
 
-/* Fills in key and mask of 'out' for compact 'flow', of a device 'ifindex'.
+/* Fills in key and mask of 'out' for compact 'flow', of the device of 'a'.
  * Returns false if no packet here can match it. */
 static bool
-set_match(const struct megaflow *flow, uint32_t ifindex,
+set_match(const struct megaflow *flow, const struct kernel_attachment *a,
           struct kernel_flow *out)
 {
     struct flow_key key = flow->key, mask = flow->subtable->mask;
 
-    if (key.recirc_id) {
+    /* What has been tracked has not been so in the kernel. */
+    if (key.recirc_id && (!mask.dp_hash || key.ct_state)) {
         return false;
     }
-    for (int i = KERNEL_WORDS; i < FLOW_KEY_WORDS; i++) {
-        if (key.words[i]) {
-            return false;
+    if (!a->lift) {
+        /* No packet here has anything of a tunnel: no need to look. */
+        for (int i = 16; i < KERNEL_WORDS; i++) {
+            if (key.words[i]) {
+                return false;
+            }
+            mask.words[i] = 0;
         }
     }
-    key.in_port = ifindex;
+    key.in_port = a->ifindex;
     memcpy(out->key, key.words, sizeof out->key);
     memcpy(out->mask, mask.words, sizeof out->mask);
-    out->blocks = FLOW_KEY_L2_L4;
-    for (int i = 8; i < KERNEL_WORDS; i++) {
-        out->blocks |= out->mask[i] ? FLOW_KEY_WIDE_L3 : 0;
-    }
+    out->blocks = kernel_mask_blocks(out->mask);
     return true;
 }
 
@@ -459,6 +473,7 @@ install(struct entry owner, uint32_t port, struct kernel_flow *k,
     unsigned int mask = mask_number(k->mask);
 
     if (mask >= KERNEL_MAX_MASKS) {
+        kernel_port_set_crowded(port, true);
         return false;
     }
     uint64_t hash = kernel_mask_hash(&kernel_engine.masks[mask], mask, k->key);
@@ -539,22 +554,24 @@ kernel_flow_put(struct megaflow *flow)
     struct kernel_flow k;
     uint64_t outputs;
 
-    if (!kernel_engine.loaded) {
+    const struct port *in = datapath_port(dp, megaflow_in_port(flow));
+    const struct kernel_attachment *a = in ? in->kernel : NULL;
+
+    if (!kernel_engine.loaded
+        || (!a && flow->info->kernel_entry == NO_ENTRY
+            && ovs_list_is_empty(&flow->info->kernel_connections))) {
         return;
     }
     memset(&k, 0, sizeof k);
     ovs_mutex_lock(&mutex);
     kernel_connections_remove(flow);
 
-    const struct port *in = datapath_port(
-        dp, flow->info->match.flow.in_port.odp_port);
-    const struct kernel_attachment *a = in ? in->kernel : NULL;
     const struct program *program = ovsrcu_get(struct program *,
                                                &flow->program);
     /* What a port may receive at most is policed by the user engine. */
     bool possible = a && flow->subtable
                     && !ovsrcu_get(struct policer *, &in->ingress)
-                    && set_match(flow, a->ifindex, &k)
+                    && set_match(flow, a, &k)
                     && kernel_compile(dp, program, &k, &outputs);
     bool installed = possible && kernel_engine.enabled
                      && install((struct entry) { .flow = flow }, a->index, &k,

@@ -17,6 +17,7 @@
  *   connections.c   entries of tracked connections
  *   compile.c    actions as the programs' operations
  *   maps.h       what the programs and the daemon share
+ *   rewrite.bpf.h   what the programs change in packets
  *
  * Order.  Packets of a flow that came before its entry was there go through
  * the daemon, and later ones must not overtake them.  So programs count the
@@ -55,6 +56,9 @@ struct smap;
  * /sys/fs/bpf.  Main thread, before all others here. */
 void kernel_engine_init(const char *rundir);
 
+/* Returns true if the engine is wanted, and loaded or can be.  Main thread. */
+bool kernel_engine_is_available(void);
+
 /* Frees what is only this process's, and everything if no port is left for
  * the next daemon. */
 void kernel_engine_exit(void);
@@ -78,6 +82,15 @@ void kernel_engine_set_upcalls(bool enabled);
  * 0 or a positive errno value: then the port is the user engine's alone.
  * Main thread. */
 int kernel_port_open(struct port *, int ifindex, int socket);
+
+/* The same for 'port', a tunnel, and its device 'ifindex', one without a packet
+ * socket.  What the kernel doesn't deal with itself it sends to device 'lift',
+ * behind a struct kernel_shim (maps.h). */
+int kernel_port_open_tunnel(struct port *, int ifindex, int lift);
+
+/* Notes that device 'name' can't be attached because of 'error', for
+ * kernel_device_get_status(); 0 if it is. */
+void kernel_port_refuse(const char *name, int error);
 
 /* Ends that; 'keep' leaves the programs attached for the next daemon.  The
  * entries of flows that have to do with the port must have gone. */
@@ -114,8 +127,10 @@ void kernel_port_for_each_drop(const struct port *,
  * the device itself doesn't count, to 'stats', as the switch sees them. */
 void kernel_device_add_stats(int ifindex, struct netdev_stats *stats);
 
-/* Adds to 'status' which engine serves device 'ifindex'. */
-void kernel_device_get_status(int ifindex, struct smap *status);
+/* Adds to 'status' whether the engine serves device 'name', 'ifindex', or why
+ * not. */
+void kernel_device_get_status(const char *name, int ifindex,
+                              struct smap *status);
 
 /* --- Flows (flows.c) -------------------------------------------------------- */
 

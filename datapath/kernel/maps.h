@@ -9,7 +9,7 @@
 
 #include "datapath/flow-key.h"
 
-#define KERNEL_LAYOUT 2             /* Of the layout: pinned maps that have
+#define KERNEL_LAYOUT 3             /* Of the layout: pinned maps that have
                                      * another are not taken over. */
 #define KERNEL_MAX_OPS 16           /* Operations of a flow. */
 #define KERNEL_MAX_PORTS 4096
@@ -22,10 +22,8 @@
 #define KERNEL_NEST 4               /* Programs that run on a CPU, nested. */
 
 /* Flow keys are as in the daemon, except that 'in_port' is an interface index,
- * which remains the same from one daemon to the next.  Blocks that can be
- * other than zero here: */
-#define KERNEL_BLOCKS 2
-#define KERNEL_WORDS (KERNEL_BLOCKS * 8)
+ * which remains the same from one daemon to the next. */
+#define KERNEL_WORDS FLOW_KEY_WORDS
 
 /* --- Flows ------------------------------------------------------------------*/
 
@@ -39,7 +37,12 @@ enum kernel_op_type {
     KERNEL_SET_IPV6_DST,
     KERNEL_SET_IPV6,
     KERNEL_SET_PORTS,
+    KERNEL_SET_TUNNEL,
 };
+
+/* Bits of kernel_op's tunnel.flags. */
+#define KERNEL_TUNNEL_CSUM 1
+#define KERNEL_TUNNEL_DONT_FRAGMENT 2
 
 /* One operation.  Values have bits only where their masks have. */
 struct kernel_op {
@@ -73,6 +76,13 @@ struct kernel_op {
             __be16 src, src_mask, dst, dst_mask;
             __u32 nw_proto;
         } ports;
+        struct {
+            __u32 id;               /* These three in host byte order, as the
+                                     * kernel's helpers want them. */
+            __u32 src, dst;
+            __u8 tos, ttl;
+            __u16 flags;            /* KERNEL_TUNNEL_*. */
+        } tunnel;
         __u64 words[4];
     };
 };
@@ -109,7 +119,11 @@ struct kernel_flow {
     __u32 blocks;                   /* FLOW_KEY_* bits that 'mask' has. */
     __u32 state;                    /* enum kernel_flow_state.  Programs
                                      * write it, too. */
-    __u32 n_ops;                    /* 0: drop. */
+    __u32 n_ops;                    /* 0: drop, unless... */
+    __u32 recirc_id;                /* ...this isn't 0: the packet is looked up
+                                     * again with it, and with its hash... */
+    __u32 hash_basis;               /* ...mixed with this as its dp_hash. */
+    __u32 pad;
     __u32 plain_ipv6;               /* Not for packets with IPv6 extension
                                      * headers. */
     __u64 mark;                     /* 'up' when a packet of it went to the
@@ -146,7 +160,27 @@ struct kernel_device {
     __u32 pass;                     /* A miss goes on to the device's own
                                      * queue, as a tap's: else the daemon has
                                      * a copy and the host gets none. */
+    __u32 lift;                     /* A tunnel device: misses go to the device
+                                     * with this interface index, behind a
+                                     * struct kernel_shim.  Else 0. */
 };
+
+/* What stands before a packet from a tunnel device that goes to the daemon.
+ * The kernel puts a VLAN tag that it has taken out of the packet behind the
+ * first 12 bytes. */
+struct kernel_shim {
+    __u32 magic;                    /* KERNEL_SHIM_MAGIC. */
+    __u32 tun_id;
+    __u8 ipv6;                      /* The outer packet's version... */
+    __u8 tos, ttl;
+    __u8 tagged;                    /* Such a tag is there. */
+    union {                         /* ...and addresses. */
+        struct { __be32 src, dst; } ipv4;
+        struct { __be32 src[4], dst[4]; } ipv6_addrs;
+    };
+};
+#define KERNEL_SHIM_MAGIC 0xf510ce01 /* No frame that the host might send
+                                      * there begins so. */
 
 /* Element of "ports". */
 struct kernel_port {
@@ -209,25 +243,32 @@ kernel_hash_finish(__u64 a, __u64 b)
     return a ^ a >> 32;
 }
 
+/* Adds the block of 'key' that begins at word 'first' to hashes '*a' and
+ * '*b'. */
+static inline void
+kernel_hash_block(const struct kernel_mask *mask, const __u64 *key, int first,
+                  __u64 *a, __u64 *b)
+{
+#pragma GCC unroll 4
+    for (int i = first; i < first + 8; i += 2) {
+        *a = kernel_hash_step(*a, key[i] & mask->words[i], KERNEL_HASH_C1);
+        *b = kernel_hash_step(*b, key[i + 1] & mask->words[i + 1],
+                              KERNEL_HASH_C2);
+    }
+}
+
 /* Hash of what mask number 'id' leaves of the flow key 'key'. */
 static inline __u64
 kernel_mask_hash(const struct kernel_mask *mask, __u32 id, const __u64 *key)
 {
     __u64 a = id, b = ~(__u64) id;
 
-#pragma GCC unroll 4
-    for (int i = 0; i < 8; i += 2) {
-        a = kernel_hash_step(a, key[i] & mask->words[i], KERNEL_HASH_C1);
-        b = kernel_hash_step(b, key[i + 1] & mask->words[i + 1],
-                             KERNEL_HASH_C2);
-    }
+    kernel_hash_block(mask, key, 0, &a, &b);
     if (mask->blocks & FLOW_KEY_WIDE_L3) {
-#pragma GCC unroll 4
-        for (int i = 8; i < 16; i += 2) {
-            a = kernel_hash_step(a, key[i] & mask->words[i], KERNEL_HASH_C1);
-            b = kernel_hash_step(b, key[i + 1] & mask->words[i + 1],
-                                 KERNEL_HASH_C2);
-        }
+        kernel_hash_block(mask, key, 8, &a, &b);
+    }
+    if (mask->blocks & FLOW_KEY_TUNNEL) {
+        kernel_hash_block(mask, key, 16, &a, &b);
     }
     return kernel_hash_finish(a, b);
 }

@@ -17,9 +17,11 @@
 #include "bitmap.h"
 #include "datapath/device-work.h"
 #include "datapath/private.h"
+#include "datapath/tunnel-device.h"
 #include "flow.h"
-#include "netdev.h"
+#include "netdev-provider.h"
 #include "openvswitch/vlog.h"
+#include "simap.h"
 #include "smap.h"
 #include "timeval.h"
 #include "util.h"
@@ -41,6 +43,9 @@ VLOG_DEFINE_THIS_MODULE(kernel_ports);
 static struct ovs_mutex mutex = OVS_MUTEX_INITIALIZER;
 static unsigned long *indexes;
 static struct kernel_attachment *attachments[KERNEL_MAX_PORTS];
+
+/* Why devices that were to be attached are not, by name: error numbers. */
+static struct simap refusals = SIMAP_INITIALIZER(&refusals);
 
 /* --- Indexes ----------------------------------------------------------------*/
 
@@ -205,6 +210,22 @@ kernel_port_attach(unsigned int index)
     return port_up(index) + (settled ? 0 : NEVER_DONE);
 }
 
+void
+kernel_port_set_crowded(unsigned int index, bool crowded)
+{
+    ovs_mutex_lock(&mutex);
+    struct kernel_attachment *a = attachments[index];
+    bool was_crowded;
+    if (a) {
+        atomic_read(&a->crowded, &was_crowded);
+        if (crowded != was_crowded) {
+            atomic_store(&a->crowded, crowded);
+            netdev_change_seq_changed(a->netdev);
+        }
+    }
+    ovs_mutex_unlock(&mutex);
+}
+
 /* Ends what attach() did, for good or for the next daemon. */
 static void
 end(void *a_)
@@ -244,19 +265,31 @@ open_program(struct kernel_attachment *a)
     a->wanted = attached;
     atomic_init(&a->attached, attached);
     atomic_init(&a->settled, attached);
+    atomic_init(&a->crowded, false);
     return 0;
 }
 
-int
-kernel_port_open(struct port *port, int ifindex, int socket)
+void
+kernel_port_refuse(const char *name, int error)
 {
-    const char *name = netdev_get_name(port->netdev);
-    struct kernel_device device = { .pass = socket < 0 };
+    ovs_mutex_lock(&mutex);
+    if (error) {
+        simap_put(&refusals, name, error);
+    } else {
+        simap_find_and_delete(&refusals, name);
+    }
+    ovs_mutex_unlock(&mutex);
+}
+
+/* Does what open_port() does, but for noting an error. */
+static int
+open_port__(struct port *port, const char *name, int ifindex, int socket,
+            int lift)
+{
+    struct kernel_device device = { .pass = socket < 0 && !lift,
+                                    .lift = lift };
     unsigned int index;
 
-    if (!kernel_engine.enabled || !kernel_engine_load()) {
-        return EOPNOTSUPP;
-    }
     device_work_wait(name);     /* What was attached before. */
     if (!get_index(ifindex, &index)) {
         return ENOSPC;
@@ -266,7 +299,9 @@ kernel_port_open(struct port *port, int ifindex, int socket)
     a->index = index;
     a->ifindex = ifindex;
     ovs_strlcpy(a->name, name, sizeof a->name);
-    a->tap = socket < 0;
+    a->netdev = port->netdev;
+    a->tap = device.pass;
+    a->lift = lift;
     kernel_engine.ports[index].vlan_limit = flow_vlan_limit;
     /* Whatever a daemon that is gone had not dealt with is lost. */
     port_done(index, port_up(index));
@@ -274,7 +309,7 @@ kernel_port_open(struct port *port, int ifindex, int socket)
     device.port = index;
     int error = -bpf_map_update_elem(kernel_engine.devices_fd, &ifindex,
                                      &device, BPF_ANY);
-    if (!error && !a->tap
+    if (!error && socket >= 0
         && setsockopt(socket, SOL_SOCKET, SO_ATTACH_BPF,
                       &kernel_engine.filter_fd,
                       sizeof kernel_engine.filter_fd)) {
@@ -293,6 +328,33 @@ kernel_port_open(struct port *port, int ifindex, int socket)
     ovs_mutex_unlock(&mutex);
     port->kernel = a;
     return 0;
+}
+
+/* kernel_port_open() and kernel_port_open_tunnel() in one: 'name' is the
+ * device's, 'lift' is 0 unless it is a tunnel's. */
+static int
+open_port(struct port *port, const char *name, int ifindex, int socket,
+          int lift)
+{
+    if (!kernel_engine_is_available()) {
+        return EOPNOTSUPP;
+    }
+
+    int error = open_port__(port, name, ifindex, socket, lift);
+    kernel_port_refuse(name, error);
+    return error;
+}
+
+int
+kernel_port_open(struct port *port, int ifindex, int socket)
+{
+    return open_port(port, netdev_get_name(port->netdev), ifindex, socket, 0);
+}
+
+int
+kernel_port_open_tunnel(struct port *port, int ifindex, int lift)
+{
+    return open_port(port, port->name, ifindex, -1, lift);
 }
 
 /* Forgets device 'ifindex' and its 'index'. */
@@ -333,6 +395,9 @@ drop_left(uint32_t ifindex, const struct kernel_device *device)
             free(path);
         }
         remove_device(ifindex, device->port);
+        if (device->lift) {
+            tunnel_device_remove(ifindex);
+        }
     }
 }
 
@@ -449,24 +514,39 @@ kernel_device_add_stats(int ifindex, struct netdev_stats *stats)
     ovs_mutex_unlock(&mutex);
 }
 
+static void
+add_attachment_status(const struct kernel_attachment *a, struct smap *status)
+{
+    bool attached, crowded;
+
+    atomic_read(&a->attached, &attached);
+    atomic_read(&a->crowded, &crowded);
+    if (!attached) {
+        smap_add(status, "kernel_engine", "idle");
+    } else {
+        smap_add_format(status, "kernel_engine", "%s%s",
+                        a->program.link_fd >= 0 ? "tcx" : "clsact",
+                        crowded ? ", but for some flows: too many masks"
+                        : "");
+    }
+}
+
 void
-kernel_device_get_status(int ifindex, struct smap *status)
+kernel_device_get_status(const char *name, int ifindex, struct smap *status)
 {
     const char *why = kernel_engine_problem();
 
     ovs_mutex_lock(&mutex);
     const struct kernel_attachment *a = find_attachment(ifindex);
-    bool attached = false;
-    if (a) {
-        atomic_read(&a->attached, &attached);
-    }
+    int refusal = simap_get(&refusals, name);
     if (why) {
         smap_add_format(status, "kernel_engine", "off: %s", why);
-    } else if (attached) {
-        smap_add(status, "kernel_engine",
-                 a->program.link_fd >= 0 ? "tcx" : "clsact");
     } else if (a) {
-        smap_add(status, "kernel_engine", "idle");
+        add_attachment_status(a, status);
+    } else if (refusal) {
+        smap_add_format(status, "kernel_engine", "off: %s",
+                        refusal == ENOSPC ? "too many ports"
+                        : ovs_strerror(refusal));
     }
     ovs_mutex_unlock(&mutex);
 }

@@ -188,8 +188,9 @@ put_hex(char *p, uint32_t x, int n)
     }
 }
 
-static void
-put_uuid(struct ds *ds, const struct uuid *uuid)
+/* Appends 'uuid', without quotes. */
+void
+uuid_put(struct ds *ds, const struct uuid *uuid)
 {
     char *s = ds_put_uninit(ds, UUID_LEN);
 
@@ -221,7 +222,7 @@ atom_put_json(struct ds *ds, const union atom *atom, enum atom_type type)
         break;
     case ATOM_UUID:
         ds_put_cstr(ds, "[\"uuid\",\"");
-        put_uuid(ds, &atom->uuid);
+        uuid_put(ds, &atom->uuid);
         ds_put_cstr(ds, "\"]");
         break;
     case ATOM_VOID: case N_ATOM_TYPES: default:
@@ -252,7 +253,7 @@ void
 atom_put_string(struct ds *ds, const union atom *atom, enum atom_type type)
 {
     if (type == ATOM_UUID) {
-        put_uuid(ds, &atom->uuid);
+        uuid_put(ds, &atom->uuid);
     } else if (type == ATOM_STRING && !string_needs_quotes(atom->string->s)) {
         ds_put_cstr(ds, atom->string->s);
     } else {

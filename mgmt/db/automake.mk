@@ -39,6 +39,8 @@ mgmt_db_libsluicedb_a_SOURCES = \
 	mgmt/db/index.c \
 	mgmt/db/json.c \
 	mgmt/db/json.h \
+	mgmt/db/json-pool.c \
+	mgmt/db/json-read.c \
 	mgmt/db/lock.c \
 	mgmt/db/log-db.c \
 	mgmt/db/log-file.c \
@@ -68,10 +70,13 @@ mgmt_db_libsluicedb_a_SOURCES = \
 	mgmt/db/sql-load.c \
 	mgmt/db/store.c \
 	mgmt/db/store.h \
+	mgmt/db/store-file.c \
 	mgmt/db/tls.c \
 	mgmt/db/transaction.c \
 	mgmt/db/trigger.c \
-	mgmt/db/type.c
+	mgmt/db/type.c \
+	mgmt/db/writer.c \
+	mgmt/db/writer.h
 mgmt_db_libsluicedb_a_CFLAGS = $(AM_CFLAGS) $(LIBEVENT_CFLAGS) \
 	$(JANSSON_CFLAGS) $(SQLITE_CFLAGS) $(OPENSSL_CFLAGS)
 

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <malloc.h>
 
+#include "fatal-signal.h"
 #include "latch.h"
 #include "memory.h"
 #include "mgmt/db/session.h"
@@ -22,6 +23,9 @@
 #include "util.h"
 
 VLOG_DEFINE_THIS_MODULE(control);
+
+/* How long the end by a signal waits for what is to be written. */
+#define DRAIN_SECONDS 5
 
 static struct server *server;
 static struct unixctl_server *unixctl;
@@ -66,13 +70,20 @@ call_cb(evutil_socket_t fd OVS_UNUSED, short what OVS_UNUSED,
     server_wake(server);
 }
 
+/* Has the main thread run 'call'. */
+static void
+start_call(struct call *call) OVS_REQUIRES(call_mutex)
+{
+    current_call = call;
+    event_active(call_event, EV_TIMEOUT, 1);
+}
+
 /* Runs 'call' in the main thread and waits until it is done. */
 static void
 run_call(struct call *call)
 {
     ovs_mutex_lock(&call_mutex);
-    current_call = call;
-    event_active(call_event, EV_TIMEOUT, 1);
+    start_call(call);
     while (!call->done) {
         ovs_mutex_cond_wait(&call_done, &call_mutex);
     }
@@ -453,12 +464,48 @@ control_init(struct server *server_, const char *path)
                              perf_counters_clear_cb, NULL);
 }
 
+/* --- Ends. --- */
+
+static void
+drain_cb(struct call *call OVS_UNUSED)
+{
+    struct shash_node *node;
+
+    SHASH_FOR_EACH (node, &server->dbs) {
+        const struct db *db = node->data;
+        if (db->store) {
+            error_destroy(store_drain(db->store));
+        }
+    }
+}
+
+/* On SIGTERM and the like, in the control thread: what has been acknowledged
+ * reaches the file.  The main thread may not be able to, as it may wait for
+ * the mutex that fatal-signal.c holds now, so this doesn't wait for ever. */
+static void
+fatal_signal_cb(void *aux OVS_UNUSED)
+{
+    static struct call call = { .cb = drain_cb };
+    struct timespec until;
+    int error = 0;
+
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += DRAIN_SECONDS;
+    ovs_mutex_lock(&call_mutex);
+    start_call(&call);
+    while (!call.done && !error) {
+        error = pthread_cond_timedwait(&call_done, &call_mutex.lock, &until);
+    }
+    ovs_mutex_unlock(&call_mutex);
+}
+
 /* Starts to serve the control socket. */
 void
 control_start(void)
 {
     call_event = event_new(server->base, -1, EV_PERSIST, call_cb, NULL);
     latch_init(&exit_latch);
+    fatal_signal_add_hook(fatal_signal_cb, NULL, NULL, false);
     thread = ovs_thread_create("control", control_main, NULL);
 }
 

@@ -304,26 +304,13 @@ configure_remotes(void)
     }
 }
 
-/* On SIGTERM and the like: what has been acknowledged reaches the file. */
-static void
-fatal_signal_cb(void *aux OVS_UNUSED)
-{
-    struct shash_node *node;
-
-    SHASH_FOR_EACH (node, &server.dbs) {
-        const struct db *db = node->data;
-        if (db->store) {
-            error_destroy(store_drain(db->store));
-        }
-    }
-}
-
 /* Runs the server.  Returns the process's exit status. */
 int
 daemon_main(int argc, char *argv[])
 {
     struct event *run_event = NULL;
 
+    json_use_pool();
     ovs_cmdl_proctitle_init(argc, argv);
     service_start(&argc, &argv);
     fatal_ignore_sigpipe();
@@ -345,7 +332,6 @@ daemon_main(int argc, char *argv[])
     if (run_command) {
         run_event = start_run_command();
     }
-    fatal_signal_add_hook(fatal_signal_cb, NULL, NULL, false);
     daemonize_complete();
     if (!run_command) {
         /* Scripts look for this line; its wording is ovsdb-server's. */

@@ -77,6 +77,7 @@ bool atom_is_default(const union atom *, enum atom_type);
 int atom_compare(const union atom *, const union atom *, enum atom_type);
 bool atom_equals(const union atom *, const union atom *, enum atom_type);
 uint32_t atom_hash(const union atom *, enum atom_type, uint32_t basis);
+void uuid_put(struct ds *, const struct uuid *);
 void atom_put_json(struct ds *, const union atom *, enum atom_type);
 void atom_put_string(struct ds *, const union atom *, enum atom_type);
 

@@ -146,8 +146,9 @@ execute_insert(struct operation_context *x, struct parser *p,
 
     row_set_uuid(row, &uuid);
     txn_insert(x->txn, row);
-    ds_put_format(result, "\"uuid\":[\"uuid\",\""UUID_FMT"\"]",
-                  UUID_ARGS(&uuid));
+    ds_put_cstr(result, "\"uuid\":[\"uuid\",\"");
+    uuid_put(result, &uuid);
+    ds_put_cstr(result, "\"]");
     return NULL;
 }
 

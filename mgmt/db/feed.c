@@ -236,8 +236,9 @@ updates_add(struct updates *u, const struct feed *feed,
     } else {
         ds_put_char(u->ds, ',');
     }
-    ds_put_format(u->ds, "\""UUID_FMT"\":",
-                  UUID_ARGS(row_uuid(new ? new : old)));
+    ds_put_char(u->ds, '"');
+    uuid_put(u->ds, row_uuid(new ? new : old));
+    ds_put_cstr(u->ds, "\":");
     (feed->v1 ? put_row_v1 : put_row_v2)(u->ds, ft, type, old, new);
 }
 

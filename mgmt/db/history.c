@@ -24,7 +24,10 @@ static void
 put_column(struct ds *ds, const char **delimiter, const struct column *column,
            const struct datum *datum)
 {
-    ds_put_format(ds, "%s\"%s\":", *delimiter, column->name);
+    ds_put_cstr(ds, *delimiter);
+    ds_put_char(ds, '"');
+    ds_put_cstr(ds, column->name);
+    ds_put_cstr(ds, "\":");
     *delimiter = ",";
     datum_put_json(ds, datum, &column->type);
 }
@@ -81,8 +84,10 @@ undo_put(struct ds *ds, const struct txn *txn)
         for (i = 0; i < txn->n; i++) {
             const struct txn_row *r = txn->rows[i];
             if (r->table->number == j && txn_row_is_effective(r)) {
-                ds_put_format(ds, "%s\""UUID_FMT"\":", row_delimiter,
-                              UUID_ARGS(&r->uuid));
+                ds_put_cstr(ds, row_delimiter);
+                ds_put_char(ds, '"');
+                uuid_put(ds, &r->uuid);
+                ds_put_cstr(ds, "\":");
                 row_delimiter = ",";
                 undo_put_row(ds, r);
             }
@@ -245,9 +250,11 @@ past_undo(struct past *past, const json_t *json)
 static bool
 undo_text(struct past *past, const char *text, size_t n)
 {
-    json_t *json = json_loadb(text, n, 0, NULL);
+    char *error;
+    json_t *json = json_parse(text, n, &error);
     bool ok = past_undo(past, json);
 
+    free(error);
     json_decref(json);
     return ok;
 }

@@ -231,9 +231,12 @@ json_object_names(const json_t *json, size_t *n)
 json_t *
 json_parse(const char *text, size_t size, char **errorp)
 {
+    json_t *json = json_read_plain(text, size);
     json_error_t error;
-    json_t *json = json_loadb(text, size, 0, &error);
 
+    if (!json) {
+        json = json_loadb(text, size, 0, &error);
+    }
     *errorp = (json ? NULL
                : xasprintf("line %d, column %d: %s",
                            error.line, error.column, error.text));

@@ -31,6 +31,12 @@ bool json_same(const json_t *, const json_t *);
 const char **json_object_names(const json_t *, size_t *n);
 uint32_t json_hash_value(const json_t *, uint32_t basis);
 
+/* Parses a whole text, an object or array, if that is plain enough. */
+json_t *json_read_plain(const char *, size_t);
+
+/* Has jansson take its memory from a pool. */
+void json_use_pool(void);
+
 /* Parses a whole text; on failure returns NULL and a message in '*errorp'. */
 json_t *json_parse(const char *, size_t, char **errorp);
 

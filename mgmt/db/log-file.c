@@ -314,7 +314,10 @@ parse_body(struct log_file *file, off_t offset, const char *body,
 {
     json_error_t why;
 
-    *recordp = json_loadb(body, length, JSON_DISABLE_EOF_CHECK, &why);
+    *recordp = json_read_plain(body, length);
+    if (!*recordp) {
+        *recordp = json_loadb(body, length, JSON_DISABLE_EOF_CHECK, &why);
+    }
     if (!*recordp) {
         struct repair repair = { file, file->offset };
         size_t new_length;

@@ -9,7 +9,8 @@
  *     execute.c       and its operations are executed (condition.c,
  *                     mutation.c, rbac.c)
  *     transaction.c   the outcome is checked (reference.c, index.c)
- *     store.c         and kept (sql.c), with its history (history.c)
+ *     store.c         and kept (writer.c, sql.c), with its history
+ *                     (history.c)
  *     feed.c          and those who monitor it are told (monitor.c)
  *
  * What they work on: schema.c, type.c, atom.c, datum.c, row.c, database.c.

@@ -41,6 +41,16 @@ reconfigure(struct server *server)
     }
 }
 
+/* Has what clients have done in 'db' written, and answered when it is. */
+static void
+settle_turn(struct db *db)
+{
+    if (db->store) {
+        store_submit(db->store);
+    }
+    triggers_stored(db);
+}
+
 /* Does what is to be done once for everything that has happened. */
 static void
 finish_turn(evutil_socket_t fd OVS_UNUSED, short what OVS_UNUSED,
@@ -54,10 +64,11 @@ finish_turn(evutil_socket_t fd OVS_UNUSED, short what OVS_UNUSED,
     SHASH_FOR_EACH (node, &server->dbs) {
         struct db *db = node->data;
 
-        triggers_stored(db);
-        if (db->changed) {
+        settle_turn(db);
+        while (db->changed) {
             changed = true;
             triggers_run(db);
+            settle_turn(db);
         }
     }
     if (changed

@@ -119,8 +119,13 @@ session_send_update(struct session *s, const struct monitor *m,
                         methods[m->version]);
     evbuffer_add(out, m->id_text, strlen(m->id_text));
     if (m->version == MONITOR_V3) {
-        evbuffer_add_printf(out, ",\""UUID_FMT"\"",
-                            UUID_ARGS(session_txnid(s, m->feed->db)));
+        struct ds txnid = DS_EMPTY_INITIALIZER;
+
+        uuid_put(&txnid, session_txnid(s, m->feed->db));
+        evbuffer_add(out, ",\"", 2);
+        evbuffer_add(out, txnid.string, txnid.length);
+        evbuffer_add(out, "\"", 1);
+        ds_destroy(&txnid);
     }
     evbuffer_add(out, ",", 1);
     if (text->length > 4096) {

@@ -110,10 +110,12 @@ load_composite(struct datum **datum, const struct type *type, const char *text,
 {
     struct builder b;
     json_t *json;
+    char *error;
     bool ok;
 
     builder_init(&b, type->key.type, type->value.type);
-    json = json_loadb(text, n, 0, NULL);
+    json = json_parse(text, n, &error);
+    free(error);
     ok = ((type_is_map(type) ? parse_map(&b, json) : parse_set(&b, json))
           && builder_sort(&b));
     json_decref(json);

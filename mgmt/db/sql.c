@@ -158,12 +158,36 @@ put_i64(struct ds *ds, int64_t x)
     ds_put_buffer(ds, (const char *) &x, sizeof x);
 }
 
+/* Begins a text that the caller appends; returns what text_end() needs. */
+static size_t
+text_begin(struct ds *ds)
+{
+    ds_put_char(ds, 't');
+    put_u32(ds, 0);
+    return ds->length;
+}
+
+static void
+text_end(struct ds *ds, size_t start)
+{
+    uint32_t n = ds->length - start;
+    memcpy(ds->string + start - sizeof n, &n, sizeof n);
+}
+
 static void
 put_text(struct ds *ds, const char *s, size_t n)
 {
-    ds_put_char(ds, 't');
-    put_u32(ds, n);
+    size_t start = text_begin(ds);
     ds_put_buffer(ds, s, n);
+    text_end(ds, start);
+}
+
+static void
+put_uuid_text(struct ds *ds, const struct uuid *uuid)
+{
+    size_t start = text_begin(ds);
+    uuid_put(ds, uuid);
+    text_end(ds, start);
 }
 
 /* An atom as part of a JSON array or object. */
@@ -171,7 +195,9 @@ static void
 put_json_atom(struct ds *ds, const union atom *atom, enum atom_type type)
 {
     if (type == ATOM_UUID) {
-        ds_put_format(ds, "\""UUID_FMT"\"", UUID_ARGS(&atom->uuid));
+        ds_put_char(ds, '"');
+        uuid_put(ds, &atom->uuid);
+        ds_put_char(ds, '"');
     } else {
         atom_put_json(ds, atom, type);
     }
@@ -182,37 +208,35 @@ static void
 put_composite(struct ds *ds, const struct datum *datum,
               const struct type *type)
 {
-    struct ds json = DS_EMPTY_INITIALIZER;
     const char *delimiter = "";
     bool map = type_is_map(type);
+    size_t start = text_begin(ds);
     struct cursor c;
 
-    ds_put_char(&json, map ? '{' : '[');
+    ds_put_char(ds, map ? '{' : '[');
     DATUM_FOR_EACH (&c, datum) {
         bool quote = map && (type->key.type != ATOM_STRING
                              && type->key.type != ATOM_UUID);
         union atom atom = cursor_key(&c);
 
-        ds_put_cstr(&json, delimiter);
+        ds_put_cstr(ds, delimiter);
         delimiter = ",";
-        ds_put_cstr(&json, quote ? "\"" : "");
-        put_json_atom(&json, &atom, type->key.type);
-        ds_put_cstr(&json, quote ? "\"" : "");
+        ds_put_cstr(ds, quote ? "\"" : "");
+        put_json_atom(ds, &atom, type->key.type);
+        ds_put_cstr(ds, quote ? "\"" : "");
         if (map) {
-            ds_put_char(&json, ':');
+            ds_put_char(ds, ':');
             atom = cursor_value(&c);
-            put_json_atom(&json, &atom, type->value.type);
+            put_json_atom(ds, &atom, type->value.type);
         }
     }
-    ds_put_char(&json, map ? '}' : ']');
-    put_text(ds, json.string, json.length);
-    ds_destroy(&json);
+    ds_put_char(ds, map ? '}' : ']');
+    text_end(ds, start);
 }
 
 static void
 put_value(struct ds *ds, const struct datum *datum, const struct type *type)
 {
-    char uuid[UUID_LEN + 1];
     union atom atom;
 
     if (!datum) {
@@ -241,8 +265,7 @@ put_value(struct ds *ds, const struct datum *datum, const struct type *type)
         put_text(ds, atom.string->s, strlen(atom.string->s));
         break;
     case ATOM_UUID:
-        snprintf(uuid, sizeof uuid, UUID_FMT, UUID_ARGS(&atom.uuid));
-        put_text(ds, uuid, UUID_LEN);
+        put_uuid_text(ds, &atom.uuid);
         break;
     case ATOM_VOID: case N_ATOM_TYPES: default:
         OVS_NOT_REACHED();
@@ -254,7 +277,6 @@ put_elements(struct ds *ds, const struct row *any,
              const struct column *column, const struct datum *old,
              const struct datum *new)
 {
-    char uuid[UUID_LEN + 1];
     enum difference diff;
     struct differ d;
 
@@ -264,8 +286,7 @@ put_elements(struct ds *ds, const struct row *any,
         put_u32(ds, any->table->number);
         put_u32(ds, column->index);
         put_i64(ds, any->id);
-        snprintf(uuid, sizeof uuid, UUID_FMT, UUID_ARGS(&d.key.uuid));
-        put_text(ds, uuid, UUID_LEN);
+        put_uuid_text(ds, &d.key.uuid);
     }
 }
 
@@ -315,21 +336,19 @@ void
 changes_put_history(struct ds *ds, const struct txn *txn,
                     long long int time_ms)
 {
-    struct ds undo = DS_EMPTY_INITIALIZER;
-    char uuid[UUID_LEN + 1];
+    size_t undo;
 
     ds_put_char(ds, 'H');
-    snprintf(uuid, sizeof uuid, UUID_FMT, UUID_ARGS(&txn->db->last_txnid));
-    put_text(ds, uuid, UUID_LEN);
+    put_uuid_text(ds, &txn->db->last_txnid);
     put_i64(ds, time_ms);
     if (txn->comment.length) {
         put_text(ds, txn->comment.string, txn->comment.length);
     } else {
         ds_put_char(ds, 'n');
     }
-    undo_put(&undo, txn);
-    put_text(ds, undo.string, undo.length);
-    ds_destroy(&undo);
+    undo = text_begin(ds);
+    undo_put(ds, txn);
+    text_end(ds, undo);
 }
 
 /* --- Lists of changes: applying them. --- */

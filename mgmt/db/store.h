@@ -16,12 +16,12 @@
  * large one writes little.  "_id" numbers the rows.  Ephemeral columns are
  * kept too: see history.h for why.
  *
- * A thread of its own does the writing.  store_append() turns a transaction
- * into a list of what to write and returns at once; the thread takes all that
- * has gathered and commits it as one SQLite transaction, and syncs it to the
- * disk if any part asked for that.  So the transactions that come while a sync
- * is under way share the next one.  A transaction is in the file as a whole or
- * not at all, and only together with all those before it.
+ * store_append() turns a transaction into a list of what to write and returns
+ * at once.  What has gathered when the writer gets to it becomes one SQLite
+ * transaction, synced to the disk if any part asked for that, so that the
+ * transactions that come while a sync is under way share the next one: see
+ * writer.h.  A transaction is in the file as a whole or not at all, and only
+ * together with all those before it.
  *
  * If writing fails, the transactions that are not in the file are undone in
  * memory, too: see store_run().  Until writing succeeds again, every
@@ -51,10 +51,16 @@ struct error *store_read_schema(const char *file_name, struct schema **)
 void store_close(struct store *);
 const char *store_file_name(const struct store *);
 
+/* For the store itself. */
+struct error *store_open_file(const char *file_name, int flags, sqlite3 **,
+                              struct schema **) OVS_WARN_UNUSED_RESULT;
+int store_write_all(sqlite3 *, const struct db *);
+
 /* Main thread. */
 struct error *store_check(const struct store *);
 uint64_t store_append(struct store *, const struct txn *, bool durable);
 uint64_t store_sync(struct store *);
+void store_submit(struct store *);
 bool store_run(struct store *, struct db *);
 bool store_is_stored(const struct store *, uint64_t ticket);
 struct error *store_error(const struct store *, uint64_t ticket);

@@ -136,7 +136,8 @@ kernel_device_add_stats(int ifindex OVS_UNUSED,
 }
 
 void
-kernel_device_get_status(int ifindex OVS_UNUSED,
+kernel_device_get_status(const char *name OVS_UNUSED,
+                         int ifindex OVS_UNUSED,
                          struct smap *status OVS_UNUSED)
 {
 }

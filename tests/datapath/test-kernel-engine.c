@@ -336,8 +336,10 @@ dump_flow(const char *what, const struct megaflow *flow)
     struct ds s = DS_EMPTY_INITIALIZER;
     const struct program *program = ovsrcu_get(struct program *,
                                                &flow->program);
+    struct match match;
 
-    match_format(&flow->info->match, NULL, &s, OFP_DEFAULT_PRIORITY);
+    megaflow_get_match(flow, &match);
+    match_format(&match, NULL, &s, OFP_DEFAULT_PRIORITY);
     ds_put_cstr(&s, " actions:");
     format_odp_actions(&s, program->actions, program->actions_len, NULL);
     printf("%s: %s\n", what, ds_cstr(&s));
@@ -495,8 +497,10 @@ check_frame(const uint8_t *frame, size_t len)
 
     extract(frame, len, &packet, &flow);
     CMAP_FOR_EACH (f, ufid_node, &dp.flows.by_ufid) {
-        if (flow_equal_except(&flow, &f->info->match.flow,
-                              &f->info->match.wc)) {
+        struct match match;
+
+        megaflow_get_match(f, &match);
+        if (flow_equal_except(&flow, &match.flow, &match.wc)) {
             n_matches++;
             expected = f;
         }
