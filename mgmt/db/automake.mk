@@ -86,6 +86,7 @@ mgmt_db_sluice_db_SOURCES = \
 	mgmt/db/main.h \
 	mgmt/db/tool.c \
 	mgmt/db/tool.h \
+	mgmt/db/tool-describe.c \
 	mgmt/db/tool-history.c
 mgmt_db_sluice_db_CFLAGS = $(mgmt_db_libsluicedb_a_CFLAGS) \
 	-DSLUICE_PKGDATADIR='"$(pkgdatadir)"'

@@ -24,7 +24,8 @@ struct simap;
 
 /* Limits on what clients may take. */
 struct limits {
-    size_t message_size;        /* Bytes in a request. */
+    size_t message_size;        /* Bytes in a request; twice that in all that
+                                 * have arrived in part. */
     size_t backlog;             /* Bytes of output before a monitor lags. */
     size_t backlog_pause;       /* Bytes before nothing more is read. */
     int stall;                  /* Seconds without progress of the output
@@ -43,6 +44,7 @@ struct server {
     struct uuid id;
     struct limits limits;
     unsigned int n_sessions;
+    size_t partial_input;       /* Bytes of their incomplete messages. */
     struct ovs_list dirty;      /* Sessions with new output. */
     struct ovs_list closed;     /* Sessions to be destroyed. */
     bool read_only;

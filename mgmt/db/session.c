@@ -356,6 +356,49 @@ handle_message(struct session *s, json_t *msg)
     }
 }
 
+/* Has the server know how much of an incomplete message 's' keeps. */
+static void
+account_input(struct session *s)
+{
+    s->remote->server->partial_input += s->input.text.length
+                                        - s->partial_input;
+    s->partial_input = s->input.text.length;
+}
+
+static void
+drop_input(struct session *s)
+{
+    json_stream_destroy(&s->input);
+    json_stream_init(&s->input, s->remote->server->limits.message_size);
+    account_input(s);
+}
+
+/* If the incomplete messages of all clients together take too much, closes the
+ * connection with the longest. */
+static void
+limit_input(struct server *server)
+{
+    struct session *longest = NULL, *s;
+    struct shash_node *node;
+
+    if (server->partial_input / 2 <= server->limits.message_size) {
+        return;
+    }
+    SHASH_FOR_EACH (node, &server->remotes) {
+        const struct remote *remote = node->data;
+
+        LIST_FOR_EACH (s, node, &remote->sessions) {
+            if (!longest || s->partial_input > longest->partial_input) {
+                longest = s;
+            }
+        }
+    }
+    if (longest) {
+        refuse(longest, "too much input", xstrdup("incomplete messages take "
+                                                  "too much memory"));
+    }
+}
+
 /* Handles the messages that have arrived, until there is too much output. */
 static void
 read_messages(struct session *s)
@@ -372,6 +415,7 @@ read_messages(struct session *s)
         used = json_stream_feed(&s->input, p, n, &msg, &error);
         evbuffer_drain(in, used);
         s->input_size += used;
+        account_input(s);
         if (error) {
             refuse(s, "error parsing stream", error);
         } else if (msg) {
@@ -392,6 +436,7 @@ read_messages(struct session *s)
     if (s->paused && !s->closed) {
         bufferevent_disable(s->bev, EV_READ);
     }
+    limit_input(s->remote->server);
 }
 
 static void
@@ -576,6 +621,7 @@ session_close(struct session *s, int error, const char *reason)
     if (!s->is_tls) {
         write_output(s);        /* What it has been promised, if possible. */
     }
+    drop_input(s);
     bufferevent_disable(s->bev, EV_READ | EV_WRITE);
     event_del(s->timer);
     ovs_list_remove(&s->node);

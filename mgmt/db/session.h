@@ -26,7 +26,8 @@ struct session {
     struct bufferevent *bev;
     bool is_tls;
     struct json_stream input;
-    size_t input_size;          /* Bytes of the current message so far. */
+    size_t input_size;          /* Bytes of the current message so far, */
+    size_t partial_input;       /* and those that are kept. */
     struct ovs_list dirty_node; /* In server->dirty while 'dirty'. */
     bool dirty;                 /* Has output not yet tried to send. */
     bool paused;                /* Isn't read from: has too much output. */

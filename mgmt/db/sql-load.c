@@ -243,6 +243,11 @@ load_row_cb(sqlite3_stmt *stmt, void *load_)
         if (column_has_table(column)) {
             continue;
         }
+        if (sqlite3_column_type(stmt, n) == SQLITE_NULL
+            && datum_conforms(row->fields[i], &column->type)) {
+            n++;                /* The default, as row_create() has it. */
+            continue;
+        }
         if (!load_value(&datum, &column->type, stmt, n++)) {
             struct error *error = bad_value(load->file_name, table,
                                             column->name, row->id);
@@ -282,6 +287,22 @@ for_each(sqlite3 *db, const char *file_name, const char *sql,
     return error;
 }
 
+/* Makes room for as many rows as there are. */
+static struct error *
+reserve_cb(sqlite3_stmt *stmt, void *load_)
+{
+    size_t n = sqlite3_column_int64(stmt, 0);
+    struct load *load = load_;
+    struct table *table = load->table;
+    size_t i;
+
+    hmap_reserve(&table->rows, n);
+    for (i = 0; i < table->schema->n_indexes; i++) {
+        hmap_reserve(&table->indexes[i], n);
+    }
+    return NULL;
+}
+
 static struct error *
 load_rows(sqlite3 *db, struct load *load)
 {
@@ -290,6 +311,13 @@ load_rows(sqlite3 *db, struct load *load)
     struct error *error;
     size_t i;
 
+    ds_put_format(&sql, "SELECT count(*) FROM \"%s\"", ts->sql_name);
+    error = for_each(db, load->file_name, ds_cstr(&sql), reserve_cb, load);
+    if (error) {
+        ds_destroy(&sql);
+        return error;
+    }
+    ds_clear(&sql);
     ds_put_cstr(&sql, "SELECT _id");
     for (i = 0; i < ts->n_columns; i++) {
         if (!column_has_table(ts->columns[i])) {

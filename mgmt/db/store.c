@@ -319,28 +319,41 @@ is_reset(const struct column *column)
                          && type->value.uuid.ref))));
 }
 
+static void
+reset_table(struct txn *txn, struct table *table)
+{
+    const struct table_schema *ts = table->schema;
+    const struct column **columns = xmalloc(ts->n_columns * sizeof *columns);
+    struct row *row;
+    size_t n = 0, i;
+
+    for (i = N_STD_COLUMNS; i < ts->n_columns; i++) {
+        if (is_reset(ts->columns[i])) {
+            columns[n++] = ts->columns[i];
+        }
+    }
+    HMAP_FOR_EACH_SAFE (row, node, &table->rows) {
+        for (i = 0; i < n; i++) {
+            if (!datum_is_default(row->fields[columns[i]->index],
+                                  &columns[i]->type)) {
+                row = txn_modify(txn, row);
+                row_set(row, columns[i], datum_default(&columns[i]->type));
+            }
+        }
+    }
+    free(columns);
+}
+
 /* Resets the ephemeral columns, as a restart does. */
 static struct error *
 reset_ephemeral(struct db *db)
 {
     struct txn *txn = txn_create(db);
     uint64_t ticket;
-    size_t i, j;
+    size_t i;
 
     for (i = 0; i < db->schema->n_tables; i++) {
-        const struct table_schema *ts = db->schema->tables[i];
-        struct row *row;
-
-        HMAP_FOR_EACH_SAFE (row, node, &db->by_number[i]->rows) {
-            for (j = N_STD_COLUMNS; j < ts->n_columns; j++) {
-                const struct column *column = ts->columns[j];
-                if (is_reset(column)
-                    && !datum_is_default(row->fields[j], &column->type)) {
-                    row = txn_modify(txn, row);
-                    row_set(row, column, datum_default(&column->type));
-                }
-            }
-        }
+        reset_table(txn, db->by_number[i]);
     }
     return txn_commit(txn, false, &ticket);
 }

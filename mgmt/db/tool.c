@@ -97,9 +97,23 @@ schema_from(const char *file_name)
     return schema;
 }
 
+/* Returns argument 'i', a database's file, or the usual one. */
+const char *
+tool_db_argument(const struct ovs_cmdl_context *ctx, int i)
+{
+    return argument(ctx, i, default_db());
+}
+
+/* Reads the schema in the file that is argument 'i', or ours. */
+struct schema *
+tool_schema_argument(const struct ovs_cmdl_context *ctx, int i)
+{
+    return schema_from(argument(ctx, i, default_schema()));
+}
+
 /* Opens a log, which must be standalone. */
-static struct log_file *
-open_log(const char *name, enum log_file_mode mode)
+struct log_file *
+tool_open_log(const char *name, enum log_file_mode mode)
 {
     struct log_file *log;
 
@@ -138,15 +152,15 @@ read_db(const char *name, struct schema *schema)
             db = converted;
         }
     } else {
-        struct log_file *log = open_log(name, LOG_FILE_READ_ONLY);
+        struct log_file *log = tool_open_log(name, LOG_FILE_READ_ONLY);
         db = read_log(log, schema);
         log_file_close(log);
     }
     return db;
 }
 
-static struct schema *
-read_schema(const char *file_name)
+struct schema *
+tool_read_schema(const char *file_name)
 {
     char *name = tool_resolve(file_name);
     struct schema *schema;
@@ -154,7 +168,7 @@ read_schema(const char *file_name)
     if (store_is_sqlite(name)) {
         tool_check(store_read_schema(name, &schema));
     } else {
-        struct log_file *log = open_log(name, LOG_FILE_READ_ONLY);
+        struct log_file *log = tool_open_log(name, LOG_FILE_READ_ONLY);
         json_t *json;
 
         tool_check(log_file_read(log, &json));
@@ -215,8 +229,8 @@ static void
 do_create(struct ovs_cmdl_context *ctx)
 {
     /* Through a dangling symbolic link we make what it points to. */
-    char *name = follow_symlinks(argument(ctx, 1, default_db()));
-    struct schema *schema = schema_from(argument(ctx, 2, default_schema()));
+    char *name = follow_symlinks(tool_db_argument(ctx, 1));
+    struct schema *schema = tool_schema_argument(ctx, 2);
     struct db *db = db_create(schema);
     struct lockfile *lock;
 
@@ -316,15 +330,15 @@ rewrite(const char *src_, const char *dst_, struct schema *schema,
 static void
 do_compact(struct ovs_cmdl_context *ctx)
 {
-    rewrite(argument(ctx, 1, default_db()), argument(ctx, 2, NULL), NULL,
+    rewrite(tool_db_argument(ctx, 1), argument(ctx, 2, NULL), NULL,
             "compacted by ovsdb-tool "SLUICE_VERSION);
 }
 
 static void
 do_convert(struct ovs_cmdl_context *ctx)
 {
-    struct schema *schema = schema_from(argument(ctx, 2, default_schema()));
-    rewrite(argument(ctx, 1, default_db()), argument(ctx, 3, NULL), schema,
+    struct schema *schema = tool_schema_argument(ctx, 2);
+    rewrite(tool_db_argument(ctx, 1), argument(ctx, 3, NULL), schema,
             "converted by ovsdb-tool "SLUICE_VERSION);
 }
 
@@ -411,7 +425,7 @@ check_sqlite(const char *name)
 static void
 do_check(struct ovs_cmdl_context *ctx)
 {
-    char *name = tool_resolve(argument(ctx, 1, default_db()));
+    char *name = tool_resolve(tool_db_argument(ctx, 1));
 
     if (store_is_sqlite(name)) {
         check_sqlite(name);
@@ -421,195 +435,6 @@ do_check(struct ovs_cmdl_context *ctx)
 }
 
 /* --- Questions. --- */
-
-static void
-do_needs_conversion(struct ovs_cmdl_context *ctx)
-{
-    struct schema *a = read_schema(argument(ctx, 1, default_db()));
-    struct schema *b = schema_from(argument(ctx, 2, default_schema()));
-
-    puts(schema_equal(a, b) ? "no" : "yes");
-    schema_destroy(a);
-    schema_destroy(b);
-}
-
-/* Prints member 'name' of the first record of log 'log'. */
-static void
-print_header(struct log_file *log, const char *name)
-{
-    json_t *header;
-
-    tool_check(log_file_read(log, &header));
-    const char *value = json_string_value(json_object_get(header, name));
-    if (!value) {
-        fprintf(stderr, "%s: cluster ID not yet known\n", log_file_name(log));
-        exit(2);
-    }
-    puts(value);
-    json_decref(header);
-}
-
-static void
-do_db_name(struct ovs_cmdl_context *ctx)
-{
-    char *name = tool_resolve(argument(ctx, 1, default_db()));
-
-    if (store_is_sqlite(name)) {
-        struct schema *schema = read_schema(name);
-        puts(schema->name);
-        schema_destroy(schema);
-    } else {
-        struct log_file *log;
-        tool_check(log_file_open(name, LOG_FILE_READ_ONLY, &log));
-        print_header(log, "name");
-        log_file_close(log);
-    }
-    free(name);
-}
-
-static void
-do_db_version(struct ovs_cmdl_context *ctx)
-{
-    struct schema *schema = read_schema(argument(ctx, 1, default_db()));
-    puts(schema->version);
-    schema_destroy(schema);
-}
-
-static void
-do_db_cksum(struct ovs_cmdl_context *ctx)
-{
-    struct schema *schema = read_schema(argument(ctx, 1, default_db()));
-    puts(schema->cksum);
-    schema_destroy(schema);
-}
-
-static void
-print_cluster_header(const char *name, const char *member)
-{
-    struct log_file *log = NULL;
-
-    if (!store_is_sqlite(name)) {
-        tool_check(log_file_open(name, LOG_FILE_READ_ONLY, &log));
-    }
-    if (!log || log_file_get_format(log) != LOG_FILE_CLUSTERED) {
-        ovs_fatal(0, "%s: not a clustered database", name);
-    }
-    print_header(log, member);
-    log_file_close(log);
-}
-
-static void
-do_db_cid(struct ovs_cmdl_context *ctx)
-{
-    print_cluster_header(ctx->argv[1], "cluster_id");
-}
-
-static void
-do_db_sid(struct ovs_cmdl_context *ctx)
-{
-    print_cluster_header(ctx->argv[1], "server_id");
-}
-
-static void
-do_db_local_address(struct ovs_cmdl_context *ctx)
-{
-    print_cluster_header(ctx->argv[1], "local_address");
-}
-
-/* Exits with 2 unless the file is of 'format' or, being ours, standalone. */
-static void
-check_format(const char *name, enum log_file_format format)
-{
-    enum log_file_format actual = LOG_FILE_STANDALONE;
-
-    if (!store_is_sqlite(name)) {
-        struct log_file *log;
-        tool_check(log_file_open(name, LOG_FILE_READ_ONLY, &log));
-        actual = log_file_get_format(log);
-        log_file_close(log);
-    }
-    if (actual != format) {
-        exit(2);
-    }
-}
-
-static void
-do_db_is_clustered(struct ovs_cmdl_context *ctx)
-{
-    check_format(ctx->argv[1], LOG_FILE_CLUSTERED);
-}
-
-static void
-do_db_is_standalone(struct ovs_cmdl_context *ctx)
-{
-    check_format(ctx->argv[1], LOG_FILE_STANDALONE);
-}
-
-static void
-do_schema_name(struct ovs_cmdl_context *ctx)
-{
-    struct schema *schema = schema_from(argument(ctx, 1, default_schema()));
-    puts(schema->name);
-    schema_destroy(schema);
-}
-
-static void
-do_schema_version(struct ovs_cmdl_context *ctx)
-{
-    struct schema *schema = schema_from(argument(ctx, 1, default_schema()));
-    puts(schema->version);
-    schema_destroy(schema);
-}
-
-static void
-do_schema_cksum(struct ovs_cmdl_context *ctx)
-{
-    struct schema *schema = schema_from(argument(ctx, 1, default_schema()));
-    puts(schema->cksum);
-    schema_destroy(schema);
-}
-
-static void
-parse_version(const char *s, int version[3])
-{
-    int n = -1;
-
-    if (!ovs_scan(s, "%d.%d.%d%n", &version[0], &version[1], &version[2], &n)
-        || n < 0 || s[n]) {
-        ovs_fatal(0, "%s: not an OVSDB version number in format x.y.z", s);
-    }
-}
-
-static void
-do_compare_versions(struct ovs_cmdl_context *ctx)
-{
-    static const struct {
-        const char *name;
-        bool less, equal, greater; /* For which it holds. */
-    } operators[] = {
-        { "<", true, false, false },
-        { "<=", true, true, false },
-        { "==", false, true, false },
-        { ">=", false, true, true },
-        { ">", false, false, true },
-        { "!=", true, false, true },
-    };
-    int a[3], b[3], cmp = 0;
-
-    parse_version(ctx->argv[1], a);
-    parse_version(ctx->argv[3], b);
-    for (int i = 0; i < 3 && !cmp; i++) {
-        cmp = (a[i] > b[i]) - (a[i] < b[i]);
-    }
-    for (size_t i = 0; i < ARRAY_SIZE(operators); i++) {
-        if (!strcmp(ctx->argv[2], operators[i].name)) {
-            exit((cmp < 0 ? operators[i].less
-                  : cmp > 0 ? operators[i].greater
-                  : operators[i].equal) ? 0 : 2);
-        }
-    }
-    ovs_fatal(0, "%s: not a relational operator", ctx->argv[2]);
-}
 
 /* --- Transactions. --- */
 
@@ -682,7 +507,7 @@ comment_from(const json_t *params)
 static void
 transact_log(const char *name, const json_t *params)
 {
-    struct log_file *log = open_log(name, LOG_FILE_READ_WRITE);
+    struct log_file *log = tool_open_log(name, LOG_FILE_READ_WRITE);
     struct db *new = read_log(log, NULL);
     struct db *old = read_db(name, NULL);
     char *comment = comment_from(params);
@@ -738,13 +563,13 @@ do_transact(struct ovs_cmdl_context *ctx)
 static void
 do_show_log(struct ovs_cmdl_context *ctx)
 {
-    show_log(argument(ctx, 1, default_db()), verbosity);
+    show_log(tool_db_argument(ctx, 1), verbosity);
 }
 
 static void
 do_history(struct ovs_cmdl_context *ctx)
 {
-    show_history(argument(ctx, 1, default_db()));
+    show_history(tool_db_argument(ctx, 1));
 }
 
 static void

@@ -41,6 +41,16 @@ def main(path):
     print("thousand requests at once: answered"
           + (" in order" if ids == list(range(1000)) else ""))
 
+    parts = []
+    for i in range(3):
+        parts.append(wire.Connection(path))
+        parts[i].send_text('{"id": 7, "method": "echo", "params": ["'
+                           + "x" * (20000000 - i))
+    print("partly sent: first " + outcome_of_text(parts[0]))
+    for connection in parts[1:]:
+        connection.send_text('"]}')
+    print("the others " + ", ".join(outcome(c, 7) for c in parts[1:]))
+
     wire.Connection(path).call("list_dbs", [])
     print("others are served")
 
