@@ -139,7 +139,12 @@ EXTRA_DIST += tests/datapath/sequence.py
 # The vhost service against a scripted front-end.
 check_PROGRAMS += tests/vhost/test-vhost
 tests_vhost_test_vhost_SOURCES = tests/vhost/front-end.c \
-	tests/vhost/front-end.h tests/vhost/test-vhost.c
+	tests/vhost/front-end.h tests/vhost/fixture.c \
+	tests/vhost/test-bad-messages.c tests/vhost/test-buffers.c \
+	tests/vhost/test-chains.c tests/vhost/test-idle.c \
+	tests/vhost/test-life.c tests/vhost/test-mapping.c \
+	tests/vhost/test-messages.c tests/vhost/test-multiqueue.c \
+	tests/vhost/test-vhost.c tests/vhost/test-vhost.h
 tests_vhost_test_vhost_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
 
 # A guest behind an IOMMU that forgets.
