@@ -10,6 +10,10 @@
  * kernel_shim) and sends to a tap of ours, where it is read here.  What the
  * daemon sends doesn't come by the device: see tunnel-send.c.
  *
+ * TCP between a container and a Linux VXLAN device in another, medians of three
+ * runs of iperf3 in one go, Gbit/s out and in: 11.9 and 12.3; a Linux bridge in
+ * our place 15.3 and 10.2; by sockets 2.8 and 0.05.
+ *
  * So far there are devices for VXLAN, without its extensions. */
 #include <config.h>
 #include "datapath/tunnel-device.h"

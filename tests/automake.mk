@@ -74,11 +74,15 @@ tests_bench_vhost_gen_CFLAGS = $(BENCH_CFLAGS)
 tests_bench_vhost_yardstick_SOURCES = tests/bench/vhost-yardstick.c
 tests_bench_vhost_yardstick_CFLAGS = $(BENCH_CFLAGS)
 CLEANFILES += $(EXTRA_PROGRAMS)
-EXTRA_DIST += tests/bench/kernel tests/bench/ports tests/bench/softmac \
-	tests/bench/switch tests/bench/vhost
+EXTRA_DIST += tests/bench/kernel tests/bench/overload tests/bench/ports \
+	tests/bench/softmac tests/bench/switch tests/bench/vhost
 .PHONY: bench
 bench: all $(BENCH_TOOLS) tests/atlocal foreign/stamp tests/guest/initrd
 	$(srcdir)/tests/bench/switch $(BENCHFLAGS)
+
+.PHONY: bench-overload
+bench-overload: all $(BENCH_TOOLS) tests/atlocal foreign/stamp
+	$(srcdir)/tests/bench/overload $(BENCHFLAGS)
 
 .PHONY: bench-kernel
 bench-kernel: all foreign/stamp
@@ -135,7 +139,12 @@ EXTRA_DIST += tests/datapath/sequence.py
 # The vhost service against a scripted front-end.
 check_PROGRAMS += tests/vhost/test-vhost
 tests_vhost_test_vhost_SOURCES = tests/vhost/front-end.c \
-	tests/vhost/front-end.h tests/vhost/test-vhost.c
+	tests/vhost/front-end.h tests/vhost/fixture.c \
+	tests/vhost/test-bad-messages.c tests/vhost/test-buffers.c \
+	tests/vhost/test-chains.c tests/vhost/test-idle.c \
+	tests/vhost/test-life.c tests/vhost/test-mapping.c \
+	tests/vhost/test-messages.c tests/vhost/test-multiqueue.c \
+	tests/vhost/test-vhost.c tests/vhost/test-vhost.h
 tests_vhost_test_vhost_LDADD = $(VHOST_LDADD) $(OVS_LDADD)
 
 # A guest behind an IOMMU that forgets.

@@ -125,13 +125,13 @@ receive(struct vhost_connection *c, const char **wrong)
             return -1;
         }
         *wrong = collect_fds(msg, &hdr);
+        c->n += n;
         if (*wrong || !n) {
             if (!n && c->n) {
                 *wrong = "the front-end hung up in the middle of a message";
             }
             return -1;
         }
-        c->n += n;
     }
 }
 

@@ -100,8 +100,10 @@ vhost_device_destroy(struct vhost_device *dev, bool keep_state)
     if (!dev) {
         return;
     }
-    dev->keep_state = keep_state;
     vhost_control_run(destroy_cb, dev);
+    if (!keep_state) {
+        vhost_ring_state_remove(dev);
+    }
     for (unsigned int i = 0; i < dev->max_queues; i++) {
         vhost_queue_destroy(dev->queues[i]);
     }
@@ -150,9 +152,9 @@ vhost_device_disconnect(struct vhost_device *dev)
     }
     VLOG_INFO_RL(&rl, "%s: front-end disconnected from %s", dev->name,
                  dev->path);
-    vhost_device_reset(dev);
     vhost_connection_destroy(dev->connection);
-    dev->connection = NULL;
+    dev->connection = NULL;     /* Before queues stop: they go by that. */
+    vhost_device_reset(dev);
     vhost_dirty_log_clear(dev);
     vhost_device_set_memory(dev, NULL);
     vhost_mapping_destroy(&dev->inflight);

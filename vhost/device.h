@@ -64,8 +64,6 @@ struct vhost_device {
     uint8_t *ring_states;       /* The file of ring-state.c, NULL if none. */
     struct vhost_mapping inflight;      /* In which the first... */
     unsigned int n_inflight;    /* ...so many queues have it instead. */
-    bool keep_state;            /* It's us who go, not the front-end: what it
-                                 * knows of the rings is what is there. */
 
     bool broken;                /* Set by any thread, also in a signal
                                  * handler: guest memory has gone. */

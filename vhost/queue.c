@@ -291,7 +291,7 @@ vhost_queue_stop(struct vhost_queue *q)
     }
     q->running = q->ready = q->missing = q->asked = false;
     vhost_overflow_clear(q);
-    vhost_ring_state_stop(q, q->device->keep_state);
+    vhost_ring_state_stop(q);
     vhost_queue_unlock(q);
     q->started = false;
 }

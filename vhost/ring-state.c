@@ -5,7 +5,7 @@
  * them alone, and no front-end can tell it to a back-end that starts after
  * another has died.  So we write it, with the end of each batch, to a file in
  * tmpfs that our successor maps, or to what the front-end keeps for us
- * (inflight.c).
+ * (inflight.c).  We are our own successor if only the connection was lost.
  *
  * A batch is given back with several stores to the ring, of which the driver
  * waits for the first descriptor's, made last.  We may be killed between any
@@ -113,7 +113,7 @@ open_file(struct vhost_device *dev)
     free(name);
 }
 
-/* Lets go of the file, and removes it unless it's to be kept. */
+/* Lets go of the file. */
 void
 vhost_ring_state_close(struct vhost_device *dev)
 {
@@ -122,7 +122,13 @@ vhost_ring_state_close(struct vhost_device *dev)
                dev->max_queues * (size_t) VHOST_RING_STATE_SIZE);
         dev->ring_states = NULL;
     }
-    if (dev->state_dir && !dev->keep_state) {
+}
+
+/* Removes the file: 'dev' will not be there again. */
+void
+vhost_ring_state_remove(const struct vhost_device *dev)
+{
+    if (dev->state_dir) {
         /* Even if we didn't open it, a predecessor may have. */
         char *name = file_name(dev);
 
@@ -328,12 +334,14 @@ vhost_ring_state_start(struct vhost_queue *q)
     }
 }
 
-/* 'q' has stopped and its front-end knows where: the state is worth nothing
- * any more.  'keep' if it doesn't know, because it's us who go. */
+/* 'q' has stopped.  If it's because its front-end said so, that knows where, or
+ * begins anew, and the state is worth nothing any more.  If the connection has
+ * gone, whoever's end broke it, the front-end hasn't been told and may come
+ * back with the same ring. */
 void
-vhost_ring_state_stop(struct vhost_queue *q, bool keep)
+vhost_ring_state_stop(struct vhost_queue *q)
 {
-    if (q->state && !keep) {
+    if (q->state && q->device->connection) {
         q->state->magic = 0;
     }
     q->state = NULL;

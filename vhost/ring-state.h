@@ -12,8 +12,9 @@ struct vhost_ring_state;
 void vhost_ring_state_start(struct vhost_queue *);
 void vhost_ring_state_adopt(struct vhost_queue *, struct vhost_ring_state *,
                             uint32_t identity);
-void vhost_ring_state_stop(struct vhost_queue *, bool keep);
+void vhost_ring_state_stop(struct vhost_queue *);
 void vhost_ring_state_close(struct vhost_device *);
+void vhost_ring_state_remove(const struct vhost_device *);
 
 /* Around the writing of the 'n' chains of 'used' to the ring, from position
  * 'old' to 'new'. */
