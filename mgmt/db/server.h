@@ -1,8 +1,8 @@
 /* The server: its databases, the remotes where clients come from, and the
  * main loop.
  *
- * Everything runs in one thread on one libevent loop, except for the writing
- * of the databases (store.h) and the control socket (control.c).  Each turn of
+ * Everything runs in one thread on one libevent loop, except for most of the
+ * writing to files (writer.h) and the control socket (control.c).  Each turn of
  * the loop handles what has arrived, and server_finish_turn() then does what
  * is better done once for all of it: waiting transactions are tried again,
  * updates sent, the remotes reconfigured. */
