@@ -2,10 +2,10 @@
  * main loop.
  *
  * Everything runs in one thread on one libevent loop, except for most of the
- * writing to files (writer.h) and the control socket (control.c).  Each turn of
- * the loop handles what has arrived, and server_finish_turn() then does what
- * is better done once for all of it: waiting transactions are tried again,
- * updates sent, the remotes reconfigured. */
+ * writing to files (writer.h) and the control socket (control.c).  Each turn
+ * of the loop handles what has arrived, and then does what is better done once
+ * for all of it: waiting transactions are tried again, what is durable is
+ * written, updates are sent, the remotes reconfigured. */
 #ifndef SLUICE_DB_SERVER_H
 #define SLUICE_DB_SERVER_H 1
 
