@@ -453,17 +453,24 @@ count_filtered(const struct program_op *op, struct port *in,
     }
 }
 
-/* Drops the 'n' 'packets', as 'op' of 'program' says: libopenvswitch counts
- * them by reason, without looking at them. */
+void
+program_count_drops(const struct program *program, const struct program_op *op,
+                    size_t n)
+{
+    const struct nlattr *a = program_op_attr(program, op);
+    struct dp_packet_batch batch = { .count = n };
+
+    /* It doesn't look at them. */
+    odp_execute_actions(NULL, &batch, false, a, NLA_ALIGN(a->nla_len), NULL);
+}
+
+/* Drops the 'n' 'packets', as 'op' of 'program' says. */
 static void
 drop(const struct program *program, const struct program_op *op,
      struct port *in, struct vhost_packet packets[], unsigned int n,
      struct dp_thread *thread)
 {
-    const struct nlattr *a = program_op_attr(program, op);
-    struct dp_packet_batch batch = { .count = n };
-
-    odp_execute_actions(NULL, &batch, false, a, NLA_ALIGN(a->nla_len), NULL);
+    program_count_drops(program, op, n);
     for (unsigned int i = 0; i < n; i++) {
         port_drop_packet(in, DROP_ACTION, &packets[i], thread);
     }

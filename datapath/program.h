@@ -124,4 +124,9 @@ program_op_attr(const struct program *program, const struct program_op *op)
                                     + op->attr_ofs);
 }
 
+/* Has libopenvswitch count 'n' packets that 'op' of 'program', an OP_DROP,
+ * drops, by the reason that the action gives.  Any thread. */
+void program_count_drops(const struct program *, const struct program_op *op,
+                         size_t n);
+
 #endif /* program.h */

@@ -233,8 +233,7 @@ compile_action(struct kernel_compiler *c, const struct program *program,
         return c->hashed && c->op == c->flow->ops;
 
     case OVS_ACTION_ATTR_DROP:
-        /* Alone, as program.c sees to; the reason that it gives is the slow
-         * path's only. */
+        /* Alone, as program.c sees to.  See tell_drops() for the reason. */
         return !program->generic;
 
     default:

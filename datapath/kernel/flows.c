@@ -46,6 +46,7 @@ struct entry {
     uint64_t hash;                  /* In the hash map. */
     uint64_t outputs;               /* As kernel_compile()'s. */
     long long int since;            /* Installed, or removed; ms. */
+    uint64_t n_told;                /* Packets that tell_drops() knows of. */
     uint32_t port;
     uint16_t mask;
     bool used;
@@ -241,6 +242,22 @@ add_stats(uint32_t i, struct dpif_flow_stats *sum)
     }
 }
 
+/* Tells libopenvswitch, which counts drops by their reasons, of what entry 'i'
+ * of 'flow', which has had 'n' packets by now, has dropped since the last
+ * time. */
+static void
+tell_drops(uint32_t i, const struct megaflow *flow, uint64_t n)
+    OVS_REQUIRES(mutex)
+{
+    const struct program *program = ovsrcu_get(struct program *,
+                                               &flow->program);
+
+    if (program->n_ops && program->ops[0].type == OP_DROP) {
+        program_count_drops(program, program->ops, n - entries[i].n_told);
+    }
+    entries[i].n_told = n;
+}
+
 void
 kernel_flows_lock(void)
     OVS_NO_THREAD_SAFETY_ANALYSIS
@@ -259,8 +276,13 @@ void
 kernel_flow_add_stats(const struct megaflow *flow, struct dpif_flow_stats *sum)
     OVS_NO_THREAD_SAFETY_ANALYSIS
 {
-    if (flow->info->kernel_entry != NO_ENTRY) {
-        add_stats(flow->info->kernel_entry, sum);
+    uint32_t i = flow->info->kernel_entry;
+
+    if (i != NO_ENTRY) {
+        uint64_t before = sum->n_packets;
+
+        add_stats(i, sum);
+        tell_drops(i, flow, sum->n_packets - before);
     }
 }
 
@@ -301,6 +323,7 @@ remove_entry(uint32_t i)
     unpublish(i);
     add_stats(i, &stats);
     if (e->flow) {
+        tell_drops(i, e->flow, stats.n_packets);
         e->flow->info->kernel_entry = NO_ENTRY;
         megaflow_add_stats(e->flow, &stats);
     } else if (e->connection) {
@@ -419,6 +442,7 @@ publish(uint32_t i, uint64_t hash, const struct kernel_flow *flow)
     KERNEL_FOR_EACH_CPU (s, kernel_engine.stats, kernel_engine.n_flows, i) {
         memset(s, 0, sizeof *s);
     }
+    entries[i].n_told = 0;
     memcpy(&k->key[1], &flow->key[1], sizeof *k - sizeof k->key[0]);
     __atomic_store_n(&k->key[0], flow->key[0], __ATOMIC_RELEASE);
     return -bpf_map_update_elem(kernel_engine.by_hash_fd, &hash, &i, BPF_ANY);
