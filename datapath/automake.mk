@@ -90,8 +90,7 @@ datapath_libdatapath_a_SOURCES = \
 	datapath/upcall.c \
 	datapath/xdp-program.c \
 	datapath/xdp-program.h
-# The hot path is worth more inlining than -O2 does.
-datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS) $(XDP_CFLAGS) -O3
+datapath_libdatapath_a_CFLAGS = $(AM_CFLAGS) $(XDP_CFLAGS)
 DATAPATH_LDADD = datapath/libdatapath.a $(VHOST_LDADD) $(XDP_LIBS)
 
 # The kernel engine's programs, in a header that the daemon includes.  They use
