@@ -446,6 +446,10 @@ execute(struct datapath *dp, struct dpif_execute *execute)
     dp_packet_batch_init_packet(&batch, clone);
 
     vhost_online();
+    if (actions_drop(execute->actions, execute->actions_len)) {
+        /* The first packet of a flow, which had to wait for its upcall. */
+        generic_note_drop(dp, clone, DROP_ACTION, thread);
+    }
     generic_execute(dp, &batch, false, execute->flow, execute->actions,
                     execute->actions_len, thread);
     transmit_flush(thread);
