@@ -411,6 +411,8 @@ tunnel_device_open(struct port *port, const struct tunnel_format *format,
     struct tunnel_device *td = xzalloc(sizeof *td);
 
     td->port = port;
+    kernel_port_refuse(port->name, EOPNOTSUPP); /* Unless the engine says
+                                                 * otherwise. */
     td->ifindex = possible ? get_device(port->name, udp_port)
                            : find_left(port->name, &udp_port);
     if (td->ifindex && possible && attach(td, udp_port)) {
@@ -419,7 +421,6 @@ tunnel_device_open(struct port *port, const struct tunnel_format *format,
     if (td->ifindex) {
         tunnel_device_remove(td->ifindex);
     }
-    kernel_port_refuse(port->name, EOPNOTSUPP);
     free(td->tap_name);
     free(td);
     return NULL;
