@@ -22,7 +22,6 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -335,25 +334,11 @@ tunnel_device_poll(struct vhost_source *source,
     return done;
 }
 
-/* epoll watches the tap all the time: nothing to arm. */
-static void
-tunnel_device_arm(struct vhost_source *source OVS_UNUSED)
-{
-}
-
-static bool
-tunnel_device_pending(struct vhost_source *source)
-{
-    struct pollfd pfd = { .fd = source->fd, .events = POLLIN };
-
-    return poll(&pfd, 1, 0) > 0 && pfd.revents & POLLIN;
-}
-
 static const struct vhost_source_ops tunnel_device_ops = {
     .poll = tunnel_device_poll,
-    .arm = tunnel_device_arm,
-    .disarm = tunnel_device_arm,
-    .pending = tunnel_device_pending,
+    .arm = kernel_source_arm,
+    .disarm = kernel_source_arm,
+    .pending = kernel_source_pending,
 };
 
 /* --- Opening and closing ---------------------------------------------------*/
