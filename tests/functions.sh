@@ -317,6 +317,14 @@ guest () {
         "$OVS_RUNDIR/$name.agent" "$*"
 }
 
+# iperf3_serve NAME N: starts N servers of iperf3 in the guest, on ports 1 to N,
+# each for one client: between two of them a server doesn't listen for a while.
+iperf3_serve () {
+    guest "$1" 'for port in $(seq '"$2"'); do iperf3 -s -1 -D -p $port; done' &&
+    await "guest $1 'cat /proc/net/tcp /proc/net/tcp6' \
+           | grep -c ':000[1-9] .* 0A ' | grep -qx $2"
+}
+
 # ------------------------------------------------------ More hosts, OVN -----
 
 # on_host HOST COMMAND...: executes COMMAND on a further host: with HOST's

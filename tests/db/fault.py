@@ -21,8 +21,10 @@ one, that
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
+import subprocess
 import sys
 import tempfile
 
@@ -183,7 +185,7 @@ def run(options, directory, fault):
     database = os.path.join(directory, "test.db")
     shutil.copy(os.path.join(options.template, "test.db"), database)
     environment = dict(os.environ)
-    os.environ["LD_PRELOAD"] = options.vfs
+    os.environ["LD_PRELOAD"] = options.preload
     os.environ["FAULT_VFS"] = fault
     os.environ["FAULT_VFS_COUNT"] = os.path.join(directory, "count")
     server = wire.Server(options.server, directory)
@@ -220,6 +222,14 @@ def run(options, directory, fault):
     return outcome
 
 
+def sanitizer_of(program):
+    """The library of AddressSanitizer, if 'program' was built with it: nothing
+    may be loaded before that."""
+    libraries = subprocess.run(["ldd", program], check=True,
+                               stdout=subprocess.PIPE, text=True).stdout
+    return re.findall(r"libasan\S* => (\S+)", libraries)
+
+
 def main():
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
@@ -230,7 +240,8 @@ def main():
     parser.add_argument("--fault", help="only this one, MODE:NUMBER")
     options = parser.parse_args()
     options.server = os.path.abspath(options.server)
-    options.vfs = os.path.abspath(options.vfs)
+    options.preload = " ".join(sanitizer_of(options.server)
+                               + [os.path.abspath(options.vfs)])
 
     base = tempfile.mkdtemp(prefix="fault-")
     options.template = base
