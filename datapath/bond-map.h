@@ -22,8 +22,8 @@ int bond_map_stats(struct datapath *, uint32_t id, uint64_t *n_bytes);
 /* Frees all bonds of a datapath that no thread uses any more. */
 void bond_map_clear(struct datapath *);
 
-/* The bucket of bond 'id' that a packet with 'hash' belongs to, NULL if there is
- * no such bond.  Any thread, RCU. */
+/* The bucket of bond 'id' that a packet with 'hash' belongs to, NULL if there
+ * is no such bond.  Any thread, RCU. */
 struct bond_bucket *bond_map_select(const struct datapath *, uint32_t id,
                                     uint32_t hash);
 

@@ -34,8 +34,8 @@ struct kernel_batch {
     uint8_t *frames;            /* VHOST_BATCH times KERNEL_FRAME bytes. */
 };
 
-/* For struct vhost_source_ops: whether the source's descriptor is readable; epoll
- * watches it all the time, so there is nothing to arm or disarm. */
+/* For struct vhost_source_ops: there is work if the source's descriptor is
+ * readable; epoll watches it all the time, so there is nothing to arm. */
 bool kernel_source_pending(struct vhost_source *);
 void kernel_source_arm(struct vhost_source *);
 
