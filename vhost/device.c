@@ -147,14 +147,18 @@ vhost_device_reset(struct vhost_device *dev)
 void
 vhost_device_disconnect(struct vhost_device *dev)
 {
-    if (!dev->connection) {
+    struct vhost_connection *connection = dev->connection;
+
+    if (!connection) {
         return;
     }
     VLOG_INFO_RL(&rl, "%s: front-end disconnected from %s", dev->name,
                  dev->path);
-    vhost_connection_destroy(dev->connection);
     dev->connection = NULL;     /* Before queues stop: they go by that. */
     vhost_device_reset(dev);
+    /* The front-end, as it sees that, takes what is in the rings for where
+     * the queues stopped. */
+    vhost_connection_destroy(connection);
     vhost_dirty_log_clear(dev);
     vhost_device_set_memory(dev, NULL);
     vhost_mapping_destroy(&dev->inflight);

@@ -60,7 +60,7 @@ origin_create(const char *name)
     return origin;
 }
 
-/* Gives 'origin' the ID that the datapath has for it now. */
+/* Gives 'origin' the ID that the datapath has for it now, or none. */
 static void
 origin_set_id(struct origin *origin, unsigned int id)
 {
@@ -73,7 +73,9 @@ origin_set_id(struct origin *origin, unsigned int id)
         hmap_remove(&origins_by_id, &origin->id_node);
     }
     origin->id = id;
-    hmap_insert(&origins_by_id, &origin->id_node, hash_int(id, 0));
+    if (id != UPLINK_NO_ORIGIN) {
+        hmap_insert(&origins_by_id, &origin->id_node, hash_int(id, 0));
+    }
 }
 
 /* Returns the origin with 'id' and 'name', or the controller if 'name' is
@@ -95,8 +97,7 @@ origin_get(unsigned int id, const char *name)
 
         /* IDs are used again. */
         if (other && other != origin) {
-            hmap_remove(&origins_by_id, &other->id_node);
-            other->id = UPLINK_NO_ORIGIN;
+            origin_set_id(other, UPLINK_NO_ORIGIN);
         }
         origin_set_id(origin, id);
     }

@@ -317,7 +317,6 @@ learn(struct uplink *uplink, struct eth_addr ea, struct origin *origin)
     address = address_get(uplink, ea, origin_label(origin));
     if (address) {
         use_create(origin, address);
-        address->inherited = false;
     }
     return address;
 }
@@ -399,7 +398,6 @@ uplink_static_ref(struct uplink *uplink, struct eth_addr ea)
         uplink->n_missing++;
     }
     address->n_static++;
-    address->inherited = false;
     uplink->seq++;
 }
 

@@ -79,7 +79,6 @@ inherit(struct uplink *uplink, const struct inherited *old)
 
     if (!address) {
         address = address_create(uplink, old->ea);
-        address->inherited = true;
     }
     if (strcmp(old->origin, ORIGIN_DATABASE)) {
         struct origin *origin = origin_by_label(old->origin);

@@ -58,13 +58,22 @@ struct uplink;
 extern struct ovs_mutex softmac_mutex;
 extern struct seq *softmac_seq; /* Changes with anything that status shows. */
 
-/* --- softmac.c --- */
+/* --- softmac-stated.c --- */
 
 /* The addresses that an interface states. */
 struct stated {
     struct eth_addr *addrs;
     size_t n;
 };
+
+struct stated stated_read(const struct iface *,
+                          const struct ovsrec_interface *);
+void stated_check(const struct ovsrec_interface *, struct ds *);
+void stated_add_to(const struct stated *, struct uplink *);
+void stated_change(const struct stated *old, const struct stated *new,
+                   struct uplink *);
+
+/* --- softmac.c --- */
 
 enum softmac_role {
     SOFTMAC_OTHER,              /* No uplink... */
@@ -100,15 +109,6 @@ enum { RX_FILTER_AUTO, RX_FILTER_ON, RX_FILTER_OFF };   /* OPTION_RX_FILTER. */
 unsigned int softmac_option(const struct ovsrec_interface *,
                             enum softmac_option);
 size_t softmac_option_max(const struct ovsrec_interface *, size_t def);
-
-/* --- softmac-stated.c --- */
-
-struct stated stated_read(const struct iface *,
-                          const struct ovsrec_interface *);
-void stated_check(const struct ovsrec_interface *, struct ds *);
-void stated_add_to(const struct stated *, struct uplink *);
-void stated_change(const struct stated *old, const struct stated *new,
-                   struct uplink *);
 
 /* --- softmac-link.c --- */
 
@@ -252,7 +252,6 @@ struct uplink_address {
     unsigned int n_static;      /* How often the database gives it. */
     struct ovs_list uses;       /* "struct use"s. */
     struct ovs_list moved_node; /* In uplink->moved, or empty. */
-    bool inherited;             /* From before, and not seen again yet. */
     bool missing;               /* The database gives it, but there is no room
                                  * for it in the filter. */
     atomic_int refs;            /* Of programs; negative once it is gone. */

@@ -182,6 +182,14 @@ send_regions(uint32_t n, unsigned int n_sent,
     BAD("SET_MEM_TABLE: " TEXT,                                             \
         send_regions(1, 1, &(struct vhost_user_region) { __VA_ARGS__ }, FD))
 
+#define NEGOTIATE(NAME)                                                      \
+    fe_negotiate(&fe, SPLIT, BIT(VHOST_USER_PROTOCOL_F_##NAME))
+
+/* A request about memory that comes with 'N_FDS' times 'FD'. */
+#define BAD_MEMORY(FEATURE, REQUEST, PAYLOAD, TEXT, FD, N_FDS)              \
+    BAD(#REQUEST ": " TEXT, NEGOTIATE(FEATURE);                             \
+        send_fds(VHOST_USER_##REQUEST, &PAYLOAD, sizeof PAYLOAD, FD, N_FDS))
+
 static void
 bad_memory(void)
 {
@@ -215,27 +223,20 @@ bad_memory(void)
     const struct vhost_user_single_region single = { .region = high };
     BAD("ADD_MEM_REG: needs protocol features 0x8000, which were not",
         fe_send(&fe, VHOST_USER_ADD_MEM_REG, &single, sizeof single));
-#define NEGOTIATE(NAME)                                                      \
-    fe_negotiate(&fe, SPLIT, BIT(VHOST_USER_PROTOCOL_F_##NAME))
-    BAD("ADD_MEM_REG: has 0 file descriptors, not 1 to 1",
-        NEGOTIATE(CONFIGURE_MEM_SLOTS);
-        fe_send(&fe, VHOST_USER_ADD_MEM_REG, &single, sizeof single));
-    BAD("ADD_MEM_REG: region has impossible size 0x1000",
-        NEGOTIATE(CONFIGURE_MEM_SLOTS);
-        send_fds(VHOST_USER_ADD_MEM_REG, &single, sizeof single, fe.memfd, 1));
+    BAD_MEMORY(CONFIGURE_MEM_SLOTS, ADD_MEM_REG, single,
+               "has 0 file descriptors, not 1 to 1", -1, 0);
+    BAD_MEMORY(CONFIGURE_MEM_SLOTS, ADD_MEM_REG, single,
+               "region has impossible size 0x1000", fe.memfd, 1);
 
     /* The dirty log. */
     struct vhost_user_log log = { .mmap_size = 4 * FE_MEMORY };
-    BAD("SET_LOG_BASE: has 0 file descriptors, not 1 to 1",
-        NEGOTIATE(LOG_SHMFD);
-        fe_send(&fe, VHOST_USER_SET_LOG_BASE, &log, sizeof log));
-    BAD("SET_LOG_BASE: the log ends at 0x400000 of its file",
-        NEGOTIATE(LOG_SHMFD);
-        send_fds(VHOST_USER_SET_LOG_BASE, &log, sizeof log, fe.memfd, 1));
+    BAD_MEMORY(LOG_SHMFD, SET_LOG_BASE, log,
+               "has 0 file descriptors, not 1 to 1", -1, 0);
+    BAD_MEMORY(LOG_SHMFD, SET_LOG_BASE, log,
+               "the log ends at 0x400000 of its file", fe.memfd, 1);
     log.mmap_offset = UINT64_MAX;
-    BAD("SET_LOG_BASE: the log has impossible size 0x400000",
-        NEGOTIATE(LOG_SHMFD);
-        send_fds(VHOST_USER_SET_LOG_BASE, &log, sizeof log, fe.memfd, 1));
+    BAD_MEMORY(LOG_SHMFD, SET_LOG_BASE, log,
+               "the log has impossible size 0x400000", fe.memfd, 1);
 }
 
 /* Sends an IOTLB message, with ACCESS_PLATFORM if 'behind'. */
@@ -282,8 +283,7 @@ bad_inflight(void)
     BAD("GET_INFLIGHT_FD: needs protocol features 0x1000, which were not",
         fe_send(&fe, VHOST_USER_GET_INFLIGHT_FD, &region, sizeof region));
 #define BAD_INFLIGHT(REQUEST, TEXT, FD, N_FDS)                              \
-    BAD(#REQUEST ": " TEXT, NEGOTIATE(INFLIGHT_SHMFD);                      \
-        send_fds(VHOST_USER_##REQUEST, &region, sizeof region, FD, N_FDS))
+    BAD_MEMORY(INFLIGHT_SHMFD, REQUEST, region, TEXT, FD, N_FDS)
     BAD_INFLIGHT(SET_INFLIGHT_FD, "has 0 file descriptors, not 1 to 1", -1, 0);
     BAD_INFLIGHT(SET_INFLIGHT_FD,
                  "file of the in-flight region is not a regular file",

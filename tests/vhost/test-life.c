@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <string.h>
 #include <sys/eventfd.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "util.h"
@@ -139,6 +140,82 @@ test_stop_and_go(void)
         fe_close(&fe);
         vhost_device_destroy(device, false);
     }
+}
+
+/* Once the front-end sees that it has been hung up on, its rings stay as they
+ * are: it takes what it finds there for where the queues stopped. */
+void
+test_hang_up(void)
+{
+    create_device();
+    for (int i = 0; i < 200; i++) {
+        struct front_end fe;
+        struct load load;
+
+        fe_start(&fe, path, SPLIT, 2);
+        FE_AWAIT(status().running);
+        unsigned int before = frames();
+        load_start(&load, &fe);
+        FE_AWAIT(frames() > before + FE_RING);
+        fe_send(&fe, 0, NULL, 0);       /* No such request. */
+        FE_CHECK(fe_hung_up(&fe));
+        uint16_t used = fe_used_idx(&fe.rings[1]);
+        FE_AWAIT(!status().connected);
+        FE_CHECK(fe_used_idx(&fe.rings[1]) == used);
+        load_stop(&load);
+        fe_close(&fe);
+    }
+    vhost_device_destroy(device, false);
+}
+
+/* The front-end has lost its connection, and comes back with the same memory
+ * in which it has made new rings of 'size'. */
+static void
+begin_anew(struct front_end *fe, uint16_t size)
+{
+    struct front_end new, old = *fe;
+
+    shutdown(old.sock, SHUT_RDWR);
+    FE_AWAIT(!status().connected);
+    fe_connect(&new, path);
+    old.memory = new.memory;
+    old.memfd = new.memfd;
+    new.memory = fe->memory;
+    new.memfd = fe->memfd;
+    *fe = new;
+    fe_close(&old);
+
+    memset(fe_at(fe, FE_MEMORY / 2), 0, FE_MEMORY / 2);
+    fe_negotiate(fe, PACKED, 0);
+    fe_start_ring(fe, 0, size, 0x80008000);
+    fe_start_ring(fe, 1, size, 0x80008000);
+    FE_AWAIT(status().running);
+}
+
+/* What is kept of a packed ring whose connection was lost is not taken for
+ * another ring's: in other memory, in the same, of another size. */
+void
+test_stale_state(void)
+{
+    struct vhost_device_config config = device_config();
+    struct front_end fe;
+    char *error;
+
+    config.state_dir = dir;
+    FE_CHECK(!vhost_device_create(&config, &device, &error));
+    expect_connects(PACKED);
+    expect_connects(PACKED);
+    fe_start(&fe, path, PACKED, 2);
+    FE_AWAIT(status().running);
+    for (int i = 1; i < 10; i++) {
+        for (int j = 0; j < i * FE_RING / 4 + i % 2; j++) {
+            expect_works(&fe);
+        }
+        begin_anew(&fe, i % 3 ? FE_RING : FE_RING / 2);
+        expect_works(&fe);
+    }
+    fe_close(&fe);
+    vhost_device_destroy(device, false);
 }
 
 /* A call eventfd that is full and may block holds nobody up. */

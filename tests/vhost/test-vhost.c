@@ -41,6 +41,8 @@ static const struct test {
     { "stop-and-go", test_stop_and_go, false },
     { "spread", test_spread, false },
     { "order", test_order, false },
+    { "hang-up", test_hang_up, false },
+    { "stale-state", test_stale_state, false },
     { "full-call", test_full_call, false },
     { "memory-changes", test_memory_changes, false },
     { "truncated-memory", test_truncated_memory, false },

@@ -93,6 +93,8 @@ void test_mergeable(void);
 void test_stop_and_go(void);
 void test_spread(void);
 void test_order(void);
+void test_hang_up(void);
+void test_stale_state(void);
 void test_full_call(void);
 void test_memory_changes(void);
 void test_truncated_memory(void);
