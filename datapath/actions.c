@@ -412,18 +412,19 @@ lb_output(const struct program *program, const struct program_op *op,
           struct port *in, struct vhost_packet *packet,
           const struct dp_packet *stand_in, struct dp_thread *thread)
 {
-    odp_port_t member;
-
-    if (!bond_map_select(in->dp, op->bond.id, packet->hash, packet->len,
-                         &member)) {
+    struct bond_bucket *bucket = bond_map_select(in->dp, op->bond.id,
+                                                 packet->hash);
+    if (!bucket) {
         port_drop_packet(in, DROP_NO_PORT, packet, thread);
         return;
     }
 
-    const struct port *out = datapath_port(in->dp, member);
+    const struct port *out = datapath_port(in->dp, bucket->member);
     if (!out || may_leave(in, out, packet)) {
-        output(in, member, packet, 1, thread);
+        bond_bucket_count(bucket, packet->len);
+        output(in, bucket->member, packet, 1, thread);
     } else {
+        /* Which selects, and counts, again. */
         put_aside_for(in, packet, stand_in, program, op->bond.attr_ofs,
                       NLA_ALIGN(NLA_HDRLEN + sizeof op->bond.id), thread);
     }

@@ -7,7 +7,6 @@
 #include "datapath/bond-map.h"
 
 #include <errno.h>
-#include <string.h>
 
 #include "datapath/private.h"
 #include "hash.h"
@@ -17,8 +16,7 @@
 struct bond_map {
     struct cmap_node node;          /* In datapath.bonds. */
     uint32_t id;
-    odp_port_t members[BOND_BUCKETS];
-    atomic_uint64_t n_bytes[BOND_BUCKETS];
+    struct bond_bucket buckets[BOND_BUCKETS];
 };
 
 static struct bond_map *
@@ -40,13 +38,16 @@ bond_map_add(struct datapath *dp, uint32_t id, const odp_port_t *members)
     struct bond_map *new = xzalloc(sizeof *new);
 
     new->id = id;
-    memcpy(new->members, members, sizeof new->members);
+    for (int i = 0; i < BOND_BUCKETS; i++) {
+        new->buckets[i].member = members[i];
+    }
 
     ovs_mutex_lock(&dp->bond_mutex);
     struct bond_map *old = bond_map_find(dp, id);
     if (old) {
         for (int i = 0; i < BOND_BUCKETS; i++) {
-            atomic_init(&new->n_bytes[i], atomic_load(&old->n_bytes[i]));
+            atomic_init(&new->buckets[i].n_bytes,
+                        atomic_load(&old->buckets[i].n_bytes));
         }
         cmap_replace(&dp->bonds, &old->node, &new->node, hash_int(id, 0));
         ovsrcu_postpone(free, old);
@@ -78,7 +79,7 @@ bond_map_stats(struct datapath *dp, uint32_t id, uint64_t *n_bytes)
         return ENOENT;
     }
     for (int i = 0; i < BOND_BUCKETS; i++) {
-        n_bytes[i] = atomic_load_explicit(&bond->n_bytes[i],
+        n_bytes[i] = atomic_load_explicit(&bond->buckets[i].n_bytes,
                                           memory_order_relaxed);
     }
     return 0;
@@ -94,16 +95,16 @@ bond_map_clear(struct datapath *dp)
     }
 }
 
-bool
-bond_map_select(const struct datapath *dp, uint32_t id, uint32_t hash,
-                uint32_t size, odp_port_t *member)
+struct bond_bucket *
+bond_map_select(const struct datapath *dp, uint32_t id, uint32_t hash)
 {
     struct bond_map *bond = bond_map_find(dp, id);
-    if (!bond) {
-        return false;
-    }
-    *member = bond->members[hash & BOND_MASK];
-    atomic_fetch_add_explicit(&bond->n_bytes[hash & BOND_MASK], size,
-                              memory_order_relaxed);
-    return true;
+
+    return bond ? &bond->buckets[hash & BOND_MASK] : NULL;
+}
+
+void
+bond_bucket_count(struct bond_bucket *bucket, uint32_t size)
+{
+    atomic_fetch_add_explicit(&bucket->n_bytes, size, memory_order_relaxed);
 }

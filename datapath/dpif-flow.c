@@ -423,6 +423,26 @@ dpif_flow_make_upcall(struct datapath *dp, struct dp_packet *packet,
 
 /* --- Execute -----------------------------------------------------------------*/
 
+/* Returns true if 'packet' is dropped by 'execute' because those like it are:
+ * the first of its flow, which had to wait for its upcall.  Another may be one
+ * that libofproto has dealt with by itself. */
+static bool
+drops_flow(struct datapath *dp, struct dp_packet *packet,
+           const struct dpif_execute *execute)
+{
+    struct flow flow;
+
+    if (!actions_drop(execute->actions, execute->actions_len)) {
+        return false;
+    }
+    flow_extract(packet, &flow);
+
+    const struct megaflow *found = find_flow(dp, NULL, &flow);
+    const struct program *program
+        = found ? ovsrcu_get(struct program *, &found->program) : NULL;
+    return program && actions_drop(program->actions, program->actions_len);
+}
+
 static int
 execute(struct datapath *dp, struct dpif_execute *execute)
 {
@@ -446,8 +466,7 @@ execute(struct datapath *dp, struct dpif_execute *execute)
     dp_packet_batch_init_packet(&batch, clone);
 
     vhost_online();
-    if (actions_drop(execute->actions, execute->actions_len)) {
-        /* The first packet of a flow, which had to wait for its upcall. */
+    if (drops_flow(dp, clone, execute)) {
         generic_note_drop(dp, clone, DROP_ACTION, thread);
     }
     generic_execute(dp, &batch, false, execute->flow, execute->actions,

@@ -302,14 +302,15 @@ lb_output(struct datapath *dp, struct dp_packet_batch *batch, bool steal,
         batch = &copies;
     }
     DP_PACKET_BATCH_FOR_EACH (i, packet, batch) {
+        struct bond_bucket *bucket
+            = bond_map_select(dp, bond_id, dp_packet_get_rss_hash(packet));
         struct dp_packet_batch one;
-        odp_port_t member;
 
         dp_packet_batch_init_packet(&one, packet);
         one.trunc = batch->trunc;
-        if (bond_map_select(dp, bond_id, dp_packet_get_rss_hash(packet),
-                            dp_packet_size(packet), &member)) {
-            output(dp, &one, true, member, thread);
+        if (bucket) {
+            bond_bucket_count(bucket, dp_packet_size(packet));
+            output(dp, &one, true, bucket->member, thread);
         } else {
             drop_batch(dp, &one, true, DROP_NO_PORT, thread);
         }

@@ -3,6 +3,7 @@
 #include "datapath/kernel-io.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -25,6 +26,19 @@
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static pthread_key_t key;
 static __thread struct kernel_batch *self;
+
+bool
+kernel_source_pending(struct vhost_source *source)
+{
+    struct pollfd pfd = { .fd = source->fd, .events = POLLIN };
+
+    return poll(&pfd, 1, 0) > 0 && pfd.revents & POLLIN;
+}
+
+void
+kernel_source_arm(struct vhost_source *source OVS_UNUSED)
+{
+}
 
 static void
 batch_destroy(void *batch_)

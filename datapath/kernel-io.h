@@ -34,6 +34,11 @@ struct kernel_batch {
     uint8_t *frames;            /* VHOST_BATCH times KERNEL_FRAME bytes. */
 };
 
+/* For struct vhost_source_ops: there is work if the source's descriptor is
+ * readable; epoll watches it all the time, so there is nothing to arm. */
+bool kernel_source_pending(struct vhost_source *);
+void kernel_source_arm(struct vhost_source *);
+
 /* The calling thread's batch.  It is freed with the thread. */
 struct kernel_batch *kernel_batch_get(void);
 

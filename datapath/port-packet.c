@@ -52,7 +52,6 @@
 #include <linux/filter.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -242,25 +241,11 @@ port_packet_poll(struct vhost_source *source,
     return done;
 }
 
-/* epoll watches the socket all the time: nothing to arm. */
-static void
-port_packet_arm(struct vhost_source *source OVS_UNUSED)
-{
-}
-
-static bool
-port_packet_pending(struct vhost_source *source)
-{
-    struct pollfd pfd = { .fd = source->fd, .events = POLLIN };
-
-    return poll(&pfd, 1, 0) > 0 && pfd.revents & POLLIN;
-}
-
 static const struct vhost_source_ops port_packet_source_ops = {
     .poll = port_packet_poll,
-    .arm = port_packet_arm,
-    .disarm = port_packet_arm,
-    .pending = port_packet_pending,
+    .arm = kernel_source_arm,
+    .disarm = kernel_source_arm,
+    .pending = kernel_source_pending,
 };
 
 /* --- Sending ------------------------------------------------------------- */

@@ -16,7 +16,6 @@
 #include "datapath/port.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -91,25 +90,11 @@ port_tap_poll(struct vhost_source *source, struct vhost_thread *thread,
     return done;
 }
 
-/* epoll watches the descriptor all the time: nothing to arm. */
-static void
-port_tap_arm(struct vhost_source *source OVS_UNUSED)
-{
-}
-
-static bool
-port_tap_pending(struct vhost_source *source)
-{
-    struct pollfd pfd = { .fd = source->fd, .events = POLLIN };
-
-    return poll(&pfd, 1, 0) > 0 && pfd.revents & POLLIN;
-}
-
 static const struct vhost_source_ops port_tap_source_ops = {
     .poll = port_tap_poll,
-    .arm = port_tap_arm,
-    .disarm = port_tap_arm,
-    .pending = port_tap_pending,
+    .arm = kernel_source_arm,
+    .disarm = kernel_source_arm,
+    .pending = kernel_source_pending,
 };
 
 static int

@@ -22,7 +22,6 @@
 #include <net/if.h>
 #include <netinet/in.h>
 #include <netinet/udp.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -306,25 +305,11 @@ tunnel_socket_poll(struct vhost_source *source,
     return done;
 }
 
-/* epoll watches the socket all the time: nothing to arm. */
-static void
-tunnel_socket_arm(struct vhost_source *source OVS_UNUSED)
-{
-}
-
-static bool
-tunnel_socket_pending(struct vhost_source *source)
-{
-    struct pollfd pfd = { .fd = source->fd, .events = POLLIN };
-
-    return poll(&pfd, 1, 0) > 0 && pfd.revents & POLLIN;
-}
-
 static const struct vhost_source_ops tunnel_socket_ops = {
     .poll = tunnel_socket_poll,
-    .arm = tunnel_socket_arm,
-    .disarm = tunnel_socket_arm,
-    .pending = tunnel_socket_pending,
+    .arm = kernel_source_arm,
+    .disarm = kernel_source_arm,
+    .pending = kernel_source_pending,
 };
 
 /* --- Sending ------------------------------------------------------------- */

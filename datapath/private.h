@@ -450,8 +450,6 @@ offload_fits(const struct vhost_packet *packet, uint64_t offloads)
     return !(wanted & ~offloads);
 }
 
-/* --- Hashes of flows --------------------------------------------------------*/
-
 /* --- generic.c, upcall.c -----------------------------------------------------*/
 
 /* Longest packet that a dp_packet, which counts its allocation in 16 bits,

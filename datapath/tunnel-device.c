@@ -22,7 +22,6 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -335,25 +334,11 @@ tunnel_device_poll(struct vhost_source *source,
     return done;
 }
 
-/* epoll watches the tap all the time: nothing to arm. */
-static void
-tunnel_device_arm(struct vhost_source *source OVS_UNUSED)
-{
-}
-
-static bool
-tunnel_device_pending(struct vhost_source *source)
-{
-    struct pollfd pfd = { .fd = source->fd, .events = POLLIN };
-
-    return poll(&pfd, 1, 0) > 0 && pfd.revents & POLLIN;
-}
-
 static const struct vhost_source_ops tunnel_device_ops = {
     .poll = tunnel_device_poll,
-    .arm = tunnel_device_arm,
-    .disarm = tunnel_device_arm,
-    .pending = tunnel_device_pending,
+    .arm = kernel_source_arm,
+    .disarm = kernel_source_arm,
+    .pending = kernel_source_pending,
 };
 
 /* --- Opening and closing ---------------------------------------------------*/
@@ -411,6 +396,8 @@ tunnel_device_open(struct port *port, const struct tunnel_format *format,
     struct tunnel_device *td = xzalloc(sizeof *td);
 
     td->port = port;
+    kernel_port_refuse(port->name, EOPNOTSUPP); /* Unless the engine says
+                                                 * otherwise. */
     td->ifindex = possible ? get_device(port->name, udp_port)
                            : find_left(port->name, &udp_port);
     if (td->ifindex && possible && attach(td, udp_port)) {
@@ -419,7 +406,6 @@ tunnel_device_open(struct port *port, const struct tunnel_format *format,
     if (td->ifindex) {
         tunnel_device_remove(td->ifindex);
     }
-    kernel_port_refuse(port->name, EOPNOTSUPP);
     free(td->tap_name);
     free(td);
     return NULL;

@@ -228,9 +228,10 @@ compile_action(struct kernel_compiler *c, const struct program *program,
     }
 
     case OVS_ACTION_ATTR_RECIRC:
-        /* The packet has to be as it was: programs don't parse again. */
+        /* Last, as program.c sees to.  The packet has to be as it was: programs
+         * don't parse again. */
         c->flow->recirc_id = nl_attr_get_u32(a);
-        return c->hashed && c->op == c->flow->ops;
+        return !program->generic && c->hashed && c->op == c->flow->ops;
 
     case OVS_ACTION_ATTR_DROP:
         /* Alone, as program.c sees to.  See tell_drops() for the reason. */

@@ -43,6 +43,8 @@ VLOG_DEFINE_THIS_MODULE(kernel_flows);
 struct entry {
     struct megaflow *flow;          /* Whose it is: either of these.  Both */
     struct kernel_connection *connection; /* NULL: the last daemon's. */
+    const struct program *program;  /* That it was made from, a flow's: the
+                                     * flow may have another by now. */
     uint64_t hash;                  /* In the hash map. */
     uint64_t outputs;               /* As kernel_compile()'s. */
     long long int since;            /* Installed, or removed; ms. */
@@ -243,14 +245,13 @@ add_stats(uint32_t i, struct dpif_flow_stats *sum)
 }
 
 /* Tells libopenvswitch, which counts drops by their reasons, of what entry 'i'
- * of 'flow', which has had 'n' packets by now, has dropped since the last
+ * of a flow, which has had 'n' packets by now, has dropped since the last
  * time. */
 static void
-tell_drops(uint32_t i, const struct megaflow *flow, uint64_t n)
+tell_drops(uint32_t i, uint64_t n)
     OVS_REQUIRES(mutex)
 {
-    const struct program *program = ovsrcu_get(struct program *,
-                                               &flow->program);
+    const struct program *program = entries[i].program;
 
     if (program->n_ops && program->ops[0].type == OP_DROP) {
         program_count_drops(program, program->ops, n - entries[i].n_told);
@@ -282,7 +283,7 @@ kernel_flow_add_stats(const struct megaflow *flow, struct dpif_flow_stats *sum)
         uint64_t before = sum->n_packets;
 
         add_stats(i, sum);
-        tell_drops(i, flow, sum->n_packets - before);
+        tell_drops(i, sum->n_packets - before);
     }
 }
 
@@ -323,7 +324,7 @@ remove_entry(uint32_t i)
     unpublish(i);
     add_stats(i, &stats);
     if (e->flow) {
-        tell_drops(i, e->flow, stats.n_packets);
+        tell_drops(i, stats.n_packets);
         e->flow->info->kernel_entry = NO_ENTRY;
         megaflow_add_stats(e->flow, &stats);
     } else if (e->connection) {
@@ -442,7 +443,6 @@ publish(uint32_t i, uint64_t hash, const struct kernel_flow *flow)
     KERNEL_FOR_EACH_CPU (s, kernel_engine.stats, kernel_engine.n_flows, i) {
         memset(s, 0, sizeof *s);
     }
-    entries[i].n_told = 0;
     memcpy(&k->key[1], &flow->key[1], sizeof *k - sizeof k->key[0]);
     __atomic_store_n(&k->key[0], flow->key[0], __ATOMIC_RELEASE);
     return -bpf_map_update_elem(kernel_engine.by_hash_fd, &hash, &i, BPF_ANY);
@@ -531,6 +531,7 @@ install(struct entry owner, uint32_t port, struct kernel_flow *k,
     entries[i] = (struct entry) {
         .flow = owner.flow,
         .connection = owner.connection,
+        .program = owner.program,
         .hash = hash,
         .outputs = outputs,
         .since = time_msec(),
@@ -598,8 +599,10 @@ kernel_flow_put(struct megaflow *flow)
                     && set_match(flow, a, &k)
                     && kernel_compile(dp, program, &k, &outputs);
     bool installed = possible && kernel_engine.enabled
-                     && install((struct entry) { .flow = flow }, a->index, &k,
-                                outputs, &flow->info->kernel_entry);
+                     && install((struct entry) { .flow = flow,
+                                                 .program = program },
+                                a->index, &k, outputs,
+                                &flow->info->kernel_entry);
     if (!installed && flow->info->kernel_entry != NO_ENTRY) {
         remove_entry(flow->info->kernel_entry);
     }

@@ -370,6 +370,7 @@ kernel_port_close(struct port *port, bool keep)
 {
     struct kernel_attachment *a = port->kernel;
 
+    kernel_port_refuse(port->name, 0);
     if (!a) {
         return;
     }

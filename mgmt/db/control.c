@@ -6,7 +6,6 @@
 #include <config.h>
 #include "mgmt/db/server.h"
 
-#include <errno.h>
 #include <malloc.h>
 
 #include "fatal-signal.h"
@@ -413,14 +412,13 @@ static const struct command {
 /* --- The thread. --- */
 
 static void
-usage_cb(struct call *call)
+usage_cb(struct call *call OVS_UNUSED)
 {
     struct simap usage = SIMAP_INITIALIZER(&usage);
 
     server_memory_usage(server, &usage);
     memory_report(&usage);
     simap_destroy(&usage);
-    (void) call;
 }
 
 static void *

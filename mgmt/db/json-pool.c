@@ -19,7 +19,8 @@ enum {
 
 /* What precedes each block, and what a free one contains. */
 struct block {
-    size_t size_class;          /* N_SIZES: not kept. */
+    uint64_t size_class;        /* N_SIZES: not kept.  Its size has what
+                                 * follows aligned for any member. */
     struct block *next;         /* In the list of free ones. */
 };
 

@@ -387,7 +387,6 @@ server_destroy(struct server *server)
         db_destroy(db);
     }
     shash_destroy(&server->dbs);
-    shash_init(&server->dbs);   /* An exit handler looks here. */
     shash_destroy(&server->remotes);
     sset_destroy(&server->remote_names);
     sset_destroy(&server->no_history);

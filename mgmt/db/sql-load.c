@@ -7,6 +7,7 @@
 #include "mgmt/db/sql.h"
 
 #include <limits.h>
+#include <math.h>
 #include <string.h>
 
 #include "util.h"
@@ -117,7 +118,7 @@ load_composite(struct datum **datum, const struct type *type, const char *text,
     json = json_parse(text, n, &error);
     free(error);
     ok = ((type_is_map(type) ? parse_map(&b, json) : parse_set(&b, json))
-          && builder_sort(&b));
+          && builder_sort(&b) && b.n >= type->n_min && b.n <= type->n_max);
     json_decref(json);
     if (ok) {
         *datum = builder_finish(&b);
@@ -125,6 +126,18 @@ load_composite(struct datum **datum, const struct type *type, const char *text,
         builder_destroy(&b);
     }
     return ok;
+}
+
+/* Whether a value of 'sql_type' can be an atom of 'type'. */
+static bool
+sql_type_fits(int sql_type, enum atom_type type)
+{
+    switch (type) {
+    case ATOM_INTEGER: case ATOM_BOOLEAN: return sql_type == SQLITE_INTEGER;
+    case ATOM_REAL: return sql_type == SQLITE_FLOAT;
+    case ATOM_STRING: case ATOM_UUID: return sql_type == SQLITE_TEXT;
+    case ATOM_VOID: case N_ATOM_TYPES: default: OVS_NOT_REACHED();
+    }
 }
 
 /* The datum of 'type' in column 'i' of the current row.  Returns false if that
@@ -138,12 +151,6 @@ load_value(struct datum **datum, const struct type *type, sqlite3_stmt *stmt,
     union atom atom;
 
     *datum = NULL;
-    if (sql_type == SQLITE_NULL) {
-        if (type->n_min && !type_is_map(type) && type->n_max == 1) {
-            *datum = datum_default(type);
-        }
-        return datum_conforms(*datum, type);
-    }
     if (sql_type == SQLITE_TEXT) {
         text = (const char *) sqlite3_column_text(stmt, i);
     }
@@ -152,6 +159,9 @@ load_value(struct datum **datum, const struct type *type, sqlite3_stmt *stmt,
                                       sqlite3_column_bytes(stmt, i));
     }
 
+    if (!sql_type_fits(sql_type, type->key.type)) {
+        return false;
+    }
     memset(&atom, 0, sizeof atom);
     switch (type->key.type) {
     case ATOM_INTEGER:
@@ -162,15 +172,15 @@ load_value(struct datum **datum, const struct type *type, sqlite3_stmt *stmt,
         break;
     case ATOM_REAL:
         atom.real = sqlite3_column_double(stmt, i);
-        break;
-    case ATOM_STRING:
-        if (!text) {
+        if (!isfinite(atom.real)) {
             return false;
         }
+        break;
+    case ATOM_STRING:
         atom.string = string_intern(text);
         break;
     case ATOM_UUID:
-        if (!text || !uuid_from_string(&atom.uuid, text)) {
+        if (!uuid_from_string(&atom.uuid, text)) {
             return false;
         }
         break;
@@ -212,6 +222,9 @@ add_row(struct table *table, struct row *row)
     table->last_id = MAX(table->last_id, row->id);
 }
 
+/* Most rows for which there is room from the start. */
+#define MAX_RESERVED 1000000
+
 /* What is being loaded. */
 struct load {
     const char *file_name;
@@ -224,6 +237,15 @@ struct load {
                                  * first, */
     struct builder elements;    /* and these. */
 };
+
+/* Whether 'row' may be added to the table that is being loaded, of whose ids
+ * enough must be left for new rows. */
+static bool
+row_is_new(const struct load *load, const struct row *row)
+{
+    return (row->id > 0 && row->id <= INT64_MAX / 2
+            && !table_row(load->table, row_uuid(row)));
+}
 
 static struct error *
 load_row_cb(sqlite3_stmt *stmt, void *load_)
@@ -244,7 +266,7 @@ load_row_cb(sqlite3_stmt *stmt, void *load_)
             continue;
         }
         if (sqlite3_column_type(stmt, n) == SQLITE_NULL
-            && datum_conforms(row->fields[i], &column->type)) {
+            && (!column->type.n_min || type_is_scalar(&column->type))) {
             n++;                /* The default, as row_create() has it. */
             continue;
         }
@@ -255,6 +277,12 @@ load_row_cb(sqlite3_stmt *stmt, void *load_)
             return error;
         }
         row_set(row, column, datum);
+    }
+    if (!row_is_new(load, row)) {
+        struct error *error = bad_value(load->file_name, table, "_uuid",
+                                        row->id);
+        row_unref(row);
+        return error;
     }
     add_row(table, row);
     if (load->n >= load->allocated) {
@@ -287,11 +315,12 @@ for_each(sqlite3 *db, const char *file_name, const char *sql,
     return error;
 }
 
-/* Makes room for as many rows as there are. */
+/* Makes room for as many rows as there are, as far as their number is to be
+ * believed. */
 static struct error *
 reserve_cb(sqlite3_stmt *stmt, void *load_)
 {
-    size_t n = sqlite3_column_int64(stmt, 0);
+    size_t n = MIN((uint64_t) sqlite3_column_int64(stmt, 0), MAX_RESERVED);
     struct load *load = load_;
     struct table *table = load->table;
     size_t i;
@@ -429,8 +458,9 @@ sql_load(sqlite3 *db, const char *file_name, struct db *d)
 }
 
 static struct error *
-load_schema_cb(sqlite3_stmt *stmt, void *schema)
+load_schema_cb(sqlite3_stmt *stmt, void *schema_)
 {
+    struct schema **schema = schema_;
     const char *text = (const char *) sqlite3_column_text(stmt, 0);
     struct error *error;
     json_t *json;
@@ -442,6 +472,7 @@ load_schema_cb(sqlite3_stmt *stmt, void *schema)
         free(s);
         return error;
     }
+    schema_destroy(*schema);    /* Of several rows, the last counts. */
     error = schema_from_json(schema, json);
     json_decref(json);
     return error;
@@ -456,7 +487,10 @@ sql_load_schema(sqlite3 *db, const char *file_name, struct schema **schema)
     *schema = NULL;
     error = for_each(db, file_name, "SELECT schema FROM _schema",
                      load_schema_cb, schema);
-    if (!error && !*schema) {
+    if (error) {
+        schema_destroy(*schema);
+        *schema = NULL;
+    } else if (!*schema) {
         error = error_new(NULL, "%s: no schema in this file (is it a "
                           "database of sluice-db?)", file_name);
     }

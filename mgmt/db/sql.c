@@ -45,8 +45,9 @@ sql_open(const char *file_name, int flags, sqlite3 **db)
                              flags | SQLITE_OPEN_NOMUTEX
                              | SQLITE_OPEN_EXRESCODE, NULL);
     if (!rc) {
-        sqlite3_busy_timeout(*db, 10000);
-        rc = sql_exec(*db, "PRAGMA cache_size=-2048");
+        sqlite3_busy_timeout(*db, SQL_BUSY_MS);
+        rc = sql_exec(*db, "PRAGMA cache_size=-2048; "
+                      "PRAGMA trusted_schema=OFF; PRAGMA cell_size_check=ON");
     }
     return rc;
 }
@@ -363,6 +364,7 @@ struct sql_statement {
 
 struct sql_table {
     const struct table_schema *ts;
+    unsigned long *columns;     /* For apply_columns(). */
     struct hmap statements;
     sqlite3_stmt *delete;
     sqlite3_stmt **add, **remove; /* Per column. */
@@ -390,6 +392,7 @@ sql_writer_create(sqlite3 *db, const struct schema *schema)
     for (i = 0; i < w->n_tables; i++) {
         struct sql_table *t = &w->tables[i];
         t->ts = schema->tables[i];
+        t->columns = bitmap_allocate(t->ts->n_columns);
         hmap_init(&t->statements);
         t->add = xcalloc(t->ts->n_columns, sizeof *t->add);
         t->remove = xcalloc(t->ts->n_columns, sizeof *t->remove);
@@ -423,6 +426,7 @@ sql_writer_destroy(struct sql_writer *w)
             sqlite3_finalize(t->add[j]);
             sqlite3_finalize(t->remove[j]);
         }
+        bitmap_free(t->columns);
         free(t->add);
         free(t->remove);
     }
@@ -552,11 +556,12 @@ put_statement(struct ds *sql, const struct sql_table *t, char kind,
     ds_put_char(sql, ')');
 }
 
-/* Finds or makes the statement of a kind for certain columns. */
+/* Finds or makes the statement of a kind for t->columns. */
 static int
 find_statement(struct sql_writer *w, struct sql_table *t, char kind,
-               unsigned long *columns, sqlite3_stmt **stmt)
+               sqlite3_stmt **stmt)
 {
+    const unsigned long *columns = t->columns;
     size_t n_bytes = bitmap_n_bytes(t->ts->n_columns);
     uint32_t hash = hash_bytes(columns, n_bytes, kind);
     struct ds sql = DS_EMPTY_INITIALIZER;
@@ -590,23 +595,21 @@ static int
 apply_columns(struct sql_writer *w, struct sql_table *t, char kind,
               struct reader *r)
 {
-    unsigned long columns[BITMAP_N_LONGS(4096)];
     int64_t id = get_i64(r);
     uint32_t n = get_u32(r), i;
     struct reader ahead = *r;
     sqlite3_stmt *stmt;
     int rc;
 
-    ovs_assert(t->ts->n_columns <= 4096);
-    memset(columns, 0, bitmap_n_bytes(t->ts->n_columns));
+    memset(t->columns, 0, bitmap_n_bytes(t->ts->n_columns));
     for (i = 0; i < n; i++) {
-        bitmap_set1(columns, get_u32(&ahead));
+        bitmap_set1(t->columns, get_u32(&ahead));
         skip_value(&ahead);
     }
     if (!n && kind == 'U') {
         return SQLITE_OK;
     }
-    rc = find_statement(w, t, kind, columns, &stmt);
+    rc = find_statement(w, t, kind, &stmt);
     if (!rc) {
         rc = sqlite3_bind_int64(stmt, 1, id);
     }

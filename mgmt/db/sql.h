@@ -11,6 +11,9 @@
 #define SQL_FORMAT_VERSION 1    /* "PRAGMA user_version". */
 #define SQL_APPLICATION_ID 0x536c6442 /* "PRAGMA application_id": "SldB". */
 
+/* How long a connection waits for another process that locks the file. */
+#define SQL_BUSY_MS 10000
+
 /* Whether a column is a table of its own. */
 static inline bool
 column_has_table(const struct column *column)

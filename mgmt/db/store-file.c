@@ -114,7 +114,7 @@ store_rename(const char *old_name, const char *new_name)
 /* Opens a file and reads its schema.  On error '*sql' is NULL. */
 struct error *
 store_open_file(const char *file_name, int flags, sqlite3 **sql,
-                     struct schema **schema)
+                struct schema **schema)
 {
     struct error *error;
 
@@ -137,8 +137,7 @@ store_read_schema(const char *file_name, struct schema **schema)
     struct error *error;
     sqlite3 *sql;
 
-    error = store_open_file(file_name, SQLITE_OPEN_READONLY, &sql,
-                                 schema);
+    error = store_open_file(file_name, SQLITE_OPEN_READONLY, &sql, schema);
     sqlite3_close(sql);
     return error;
 }
@@ -152,8 +151,7 @@ store_read(const char *file_name, struct db **dbp)
     sqlite3 *sql;
 
     *dbp = NULL;
-    error = store_open_file(file_name, SQLITE_OPEN_READONLY, &sql,
-                                 &schema);
+    error = store_open_file(file_name, SQLITE_OPEN_READONLY, &sql, &schema);
     if (!error) {
         struct db *db = db_create(schema);
         error = sql_load(sql, file_name, db);

@@ -6,7 +6,6 @@
 #include <config.h>
 #include "mgmt/db/store.h"
 
-#include <errno.h>
 #include <malloc.h>
 
 #include "lockfile.h"

@@ -434,8 +434,6 @@ do_check(struct ovs_cmdl_context *ctx)
     free(name);
 }
 
-/* --- Questions. --- */
-
 /* --- Transactions. --- */
 
 static bool

@@ -101,7 +101,8 @@ try_transact(struct session *s, struct db *db, const json_t *params,
     if (x->txn) {
         /* After a failure nothing is promised that isn't in the file, until
          * something is again. */
-        bool durable = x->durable || (db->store && store_is_failing(db->store));
+        bool durable = (x->durable
+                        || (db->store && store_is_failing(db->store)));
 
         error = txn_commit(x->txn, durable, ticket);
         if (!error && durable && *ticket) {

@@ -2,8 +2,6 @@
 #include <config.h>
 #include "mgmt/db/writer.h"
 
-#include <errno.h>
-
 #include "mgmt/db/sql.h"
 #include "mgmt/db/store.h"
 #include "openvswitch/thread.h"
@@ -72,12 +70,17 @@ struct writer {
 static int
 set_durable(struct writer *w, bool durable)
 {
+    int rc;
+
     if (w->is_durable == durable) {
         return SQLITE_OK;
     }
-    w->is_durable = durable;
-    return sql_exec(w->sql, (durable ? "PRAGMA synchronous=FULL"
-                             : "PRAGMA synchronous=NORMAL"));
+    rc = sql_exec(w->sql, (durable ? "PRAGMA synchronous=FULL"
+                           : "PRAGMA synchronous=NORMAL"));
+    if (!rc) {
+        w->is_durable = durable;
+    }
+    return rc;
 }
 
 /* Forgets what the history has too much of. */
@@ -94,8 +97,8 @@ prune_history(struct writer *w)
 
 /* If a batch fails because its sync does, its frames are in the log
  * nevertheless, and who reads that after a crash takes them for committed.
- * Another transaction, which changes nothing, overwrites them.  Returns whether
- * that succeeded. */
+ * Another transaction, which changes nothing, overwrites them.  Returns
+ * whether that succeeded. */
 static bool
 overwrite_doubtful(struct writer *w)
 {
@@ -125,16 +128,31 @@ settle_doubt(struct writer *w)
     }
 }
 
-/* Carries out what 'cb' does as one SQL transaction.  'what' it is goes into
- * the error. */
+/* Begins a durable transaction unless another process is writing: the main
+ * thread must not wait for that one. */
+static bool
+begin_at_once(struct writer *w)
+{
+    int rc = set_durable(w, true);
+
+    sqlite3_busy_timeout(w->sql, 0);
+    if (!rc) {
+        rc = sql_exec(w->sql, "BEGIN IMMEDIATE");
+    }
+    sqlite3_busy_timeout(w->sql, SQL_BUSY_MS);
+    return !rc;
+}
+
+/* Carries out what 'cb' does as one SQL transaction, which may have begun.
+ * 'what' it is goes into the error. */
 static struct error *
 transact(struct writer *w, bool durable, int (*cb)(sqlite3 *, void *aux),
          void *aux, const char *what)
 {
     struct error *error;
-    int rc = set_durable(w, durable);
+    int rc = set_durable(w, durable || w->doubtful);
 
-    if (!rc) {
+    if (!rc && sqlite3_get_autocommit(w->sql)) {
         rc = sql_exec(w->sql, "BEGIN IMMEDIATE");
     }
     if (!rc) {
@@ -142,16 +160,15 @@ transact(struct writer *w, bool durable, int (*cb)(sqlite3 *, void *aux),
     }
     if (!rc) {
         rc = sql_exec(w->sql, "COMMIT");
+        w->doubtful = rc != SQLITE_OK;
     }
     if (!rc) {
-        w->doubtful = false;
         return NULL;
     }
     error = sql_error(w->sql, w->file_name, what);
     if (!sqlite3_get_autocommit(w->sql)) {
         sql_exec(w->sql, "ROLLBACK");
     }
-    w->doubtful = true;
     settle_doubt(w);
     return error;
 }
@@ -286,7 +303,7 @@ writer_submit(struct writer *w)
     ovs_mutex_lock(&w->mutex);
     if (w->n_durable && has_work(w)) {
         if (w->n_durable == 1 && w->batch.length <= ALONE_BYTES
-            && w->sync_usec <= ALONE_USEC) {
+            && w->sync_usec <= ALONE_USEC && begin_at_once(w)) {
             write_batch(w);
         } else {
             pthread_cond_signal(&w->work);

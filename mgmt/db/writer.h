@@ -7,8 +7,8 @@
  * that has arrived together is appended.
  *
  * A lone durable transaction isn't worth two changes of thread, so that
- * writer_submit() writes it by itself, unless the disk has been slow: then
- * others would have to wait for it. */
+ * writer_submit() writes it by itself, unless the disk has been slow or
+ * another process is writing to the file: then others would have to wait. */
 #ifndef SLUICE_DB_WRITER_H
 #define SLUICE_DB_WRITER_H 1
 

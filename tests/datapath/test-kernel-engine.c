@@ -272,6 +272,19 @@ add_flow(int i)
     ofpbuf_uninit(&actions);
 }
 
+/* Looking up again, by a hash, and then something else, as where a bond is
+ * flooded to: programs would do only the former. */
+static void
+put_recirc_and_output(struct ofpbuf *actions)
+{
+    struct ovs_action_hash hash = { .hash_alg = OVS_HASH_ALG_L4 };
+
+    nl_msg_put_unspec(actions, OVS_ACTION_ATTR_HASH, &hash, sizeof hash);
+    nl_msg_put_u32(actions, OVS_ACTION_ATTR_RECIRC, 1);
+    nl_msg_put_odp_port(actions, OVS_ACTION_ATTR_OUTPUT,
+                        u32_to_odp(OUT_PORT));
+}
+
 /* Gives some flows other actions, and removes some. */
 static void
 change_flows(void)
@@ -284,7 +297,7 @@ change_flows(void)
         struct ofpbuf actions;
 
         ofpbuf_use_stub(&actions, stub, sizeof stub);
-        switch (random_range(8)) {
+        switch (random_range(9)) {
         case 0:                 /* Nothing that the programs can do. */
             nl_msg_put_u32(&actions, OVS_ACTION_ATTR_RECIRC, 1);
             break;
@@ -299,6 +312,9 @@ change_flows(void)
         case 3:
             megaflow_remove(flow);
             continue;
+        case 4:                 /* Nor that. */
+            put_recirc_and_output(&actions);
+            break;
         default:
             continue;
         }

@@ -3,7 +3,8 @@ EXTRA_DIST += \
 	tests/db/app.py tests/db/canonical.py tests/db/differential.py \
 	tests/db/durability.py tests/db/fault.py tests/db/fault-vfs.c \
 	tests/db/functions.sh tests/db/generate.py tests/db/idl.py \
-	tests/db/libovsdb.py tests/db/limits.py tests/db/listener.py tests/db/lookups.py \
+	tests/db/libovsdb.py tests/db/limits.py tests/db/listener.py tests/db/locked.py \
+	tests/db/lookups.py \
 	tests/db/make-certificates tests/db/make-log.py \
 	tests/db/many.py tests/db/rbac.ovsschema tests/db/probe.py \
 	tests/db/since.py tests/db/slow.py \
