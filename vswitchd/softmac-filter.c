@@ -495,7 +495,8 @@ filter_open(const char *name, unsigned int ifindex,
     record_read(filter);
     take_over(filter, inherited, n);
     if (filter->vlan_filtering == VLAN_FILTER_NONE) {
-        filter->vlan_filtering = vlan_filtering_stop(name);
+        filter->vlan_filtering = vlan_filtering_stop(
+            name, link_is_bond(&info));
     }
     if (filter->vlan_filtering == VLAN_FILTER_FIXED) {
         link_for_each_vlan(ifindex, note_vid, filter);

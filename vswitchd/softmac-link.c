@@ -172,6 +172,13 @@ link_get(unsigned int ifindex, struct link_info *info)
     return 0;
 }
 
+/* Returns true if the device is made of others, side by side. */
+bool
+link_is_bond(const struct link_info *info)
+{
+    return !strcmp(info->kind, "bond") || !strcmp(info->kind, "team");
+}
+
 /* Returns true if a device of that kind has no filter: it lets in everything,
  * and becomes promiscuous if it is given an address. */
 bool

@@ -4,7 +4,9 @@
  * only frames without a tag and of VLANs that are registered.  A switch's
  * trunk is to let in all, so the feature is turned off; with a device that
  * can't do without it (virtio-net) the VLANs in use are registered one by one
- * (softmac-vids.c). */
+ * (softmac-vids.c).  So they are with a bond of the kernel: turning its
+ * feature off would leave those of its links on, and nothing would be
+ * registered with them any more. */
 #include <config.h>
 #include "vswitchd/softmac.h"
 
@@ -119,10 +121,10 @@ look_up(const char *device, unsigned int *n, int *feature, bool *active,
            && get_feature(device, *n, *feature, active, changeable);
 }
 
-/* Has 'device' take frames of all VLANs, if it can.  Returns what came of
- * it. */
+/* Has 'device' take frames of all VLANs, if it can and isn't a 'bond'.
+ * Returns what came of it. */
 enum vlan_filtering
-vlan_filtering_stop(const char *device)
+vlan_filtering_stop(const char *device, bool bond)
 {
     bool active, changeable;
     unsigned int n;
@@ -131,7 +133,7 @@ vlan_filtering_stop(const char *device)
     if (!look_up(device, &n, &feature, &active, &changeable) || !active) {
         return VLAN_FILTER_NONE;
     }
-    if (changeable) {
+    if (changeable && !bond) {
         set_feature(device, n, feature, false);
         get_feature(device, n, feature, &active, &changeable);
     }

@@ -128,6 +128,7 @@ struct link_info {
 
 int link_get(unsigned int ifindex, struct link_info *);
 bool link_has_no_filter(const struct link_info *);
+bool link_is_bond(const struct link_info *);
 bool link_is_promiscuous(const struct link_info *);
 bool link_is_allmulti(const struct link_info *);
 char *link_find(unsigned int ifindex,
@@ -159,7 +160,7 @@ enum vlan_filtering {
                                  * turned that off. */
     VLAN_FILTER_FIXED           /* It takes registered ones only. */
 };
-enum vlan_filtering vlan_filtering_stop(const char *device);
+enum vlan_filtering vlan_filtering_stop(const char *device, bool bond);
 void vlan_filtering_restore(const char *device);
 
 /* --- softmac-filter.c --- */
